@@ -1,0 +1,132 @@
+"""The status of a ModelPool: what the operator saw and what it changed."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from toolorch_api.conditions import Condition
+from toolorch_api.meta import StatusModel
+
+MAX_REMEDIATIONS = 10
+
+
+class InstanceState(StrEnum):
+    """Where a replica is in its life."""
+
+    PENDING = "Pending"
+    WAITING_FOR_SLOT = "WaitingForSlot"
+    STARTING = "Starting"
+    READY = "Ready"
+    CRASHED = "Crashed"
+    DRAINING = "Draining"
+
+
+class Effective(StatusModel):
+    """The settings that run now, after remediation."""
+
+    gpu_memory_utilization: int | None = None
+    """Percent."""
+    max_model_len: int | None = None
+    """Tokens."""
+    max_num_seqs: int | None = None
+    """Sequences."""
+    memory: str | None = None
+    """Memory request and limit of a replica."""
+
+
+class Served(StatusModel):
+    """What the servers say of themselves in /v1/models and /version."""
+
+    id: str = ""
+    max_model_len: int | None = None
+    engine_version: str = ""
+
+
+class Instance(StatusModel):
+    """One replica."""
+
+    name: str
+    node: str = ""
+    state: InstanceState = InstanceState.PENDING
+    url: str = ""
+    """OpenAI base URL."""
+
+
+class RemediationRecord(StatusModel):
+    """One change of settings after a crash."""
+
+    time: datetime
+    instance: str
+    signature: str
+    """Crash class, such as CAPTURE_OOM."""
+    field: str
+    from_: Annotated[str, Field(alias="from")]
+    to: str
+
+
+class Ladder(StatusModel):
+    """What the ladder must not forget: written before the change that it justifies."""
+
+    generation: int = 0
+    """Generation of the spec that the counts belong to; a new one starts afresh."""
+    attempts: int = 0
+    """Changes made for this generation."""
+    last_crash: str = ""
+    """Newest crash counted: pod UID and restart count."""
+    counted: Annotated[list[str], Field(max_length=64)] = Field(default_factory=list)
+    """Crashes counted already: pod UID and restart count."""
+
+
+class RejectedNode(StatusModel):
+    """A node that cannot take a replica, and why."""
+
+    node: str
+    why: str
+
+
+class Fit(StatusModel):
+    """Whether the weights fit."""
+
+    needed_gib: Annotated[str | None, Field(alias="neededGiB")] = None
+    per_gpu_gib: Annotated[str | None, Field(alias="perGpuGiB")] = None
+    candidates: Annotated[list[str], Field(max_length=64)] = Field(default_factory=list)
+    rejected: Annotated[list[RejectedNode], Field(max_length=64)] = Field(default_factory=list)
+
+
+class Lease(StatusModel):
+    """A run that uses the pool."""
+
+    run: str
+    since: datetime
+
+
+class ModelPoolStatus(StatusModel):
+    """What the operator saw of a pool, and what it changed."""
+
+    observed_generation: int = 0
+    conditions: Annotated[list[Condition], Field(max_length=16)] = Field(default_factory=list)
+    replicas: int = 0
+    ready_replicas: int = 0
+    ready: str = ""
+    """Ready of wanted replicas, such as 3/4: the READY column."""
+    reason: str = ""
+    """What holds the pool up: the REASON column."""
+    selector: str = ""
+    """Label selector of the servers' pods, for the scale subresource."""
+    effective: Effective = Effective()
+    served: Served = Served()
+    instances: Annotated[list[Instance], Field(max_length=1000)] = Field(default_factory=list)
+    remediations: Annotated[list[RemediationRecord], Field(max_length=MAX_REMEDIATIONS)] = Field(default_factory=list)
+    ladder: Ladder = Ladder()
+    fit: Fit = Fit()
+    endpoints: str = ""
+    """Name of the endpoints ConfigMap."""
+    gpus: int = 0
+    """GPUs that all replicas request: the GPUS column."""
+    nodes: str = ""
+    """Nodes that replicas run on, comma-separated: the NODE(S) column."""
+    leases: Annotated[list[Lease], Field(max_length=64)] = Field(default_factory=list)

@@ -1,0 +1,203 @@
+"""What the operator and a run's pods promise each other: input, exit codes, results, progress.
+
+Storage is the only truth about finished work; every name here is a function of identity, so that a second writer
+writes the same thing to the same place.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import IntEnum, StrEnum
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from toolorch_api.evalrun import EvalRunSpec
+from toolorch_api.evalrun_status import Usage
+from toolorch_api.meta import StatusModel
+from toolorch_api.unit import Unit, slug
+
+SCHEMA_VERSION = 1
+
+# Environment and files of a run's pods. INPUT_DIR/run.json is a RunInput; INPUT_DIR/pools/<pool>/endpoints.json is the
+# pool's Endpoints, re-read while running; INPUT_DIR/keys/<pool> holds an external pool's key.
+ENV_INPUT_DIR = "TOOLORCH_INPUT_DIR"
+ENV_ATTEMPT = "TOOLORCH_ATTEMPT"
+ENV_SHARD = "TOOLORCH_SHARD"
+ENV_POD = "TOOLORCH_POD"
+INPUT_DIR = "/etc/toolorch"
+TERMINATION_LOG = "/dev/termination-log"
+ENV_TERMINATION_LOG = "TOOLORCH_TERMINATION_LOG"
+
+
+class ExitCode(IntEnum):
+    """Exit codes of evaluator pods: across the process border the code is the type."""
+
+    OK = 0
+    INFRA = 1
+    """Something broke; the same pod may be tried again."""
+    BAD_INPUT = 42
+    """The spec or dataset cannot work; trying again is of no use."""
+    DRAINED = 44
+    """SIGTERM came before the end; what is missing stays missing."""
+
+
+class UnitStatus(StrEnum):
+    """How a unit ended; only passed and failed are final."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    INFRA_ERROR = "infra_error"
+
+
+class PoolInput(StatusModel):
+    """What a run's pods know of a pool besides its endpoints."""
+
+    model: str
+    served_model_name: str
+    external: bool = False
+    chat_template_kwargs: dict[str, Any] = Field(default_factory=dict)
+
+
+class RunInput(StatusModel):
+    """All that a run's pods are told: INPUT_DIR/run.json."""
+
+    name: str
+    namespace: str
+    uid: str
+    spec: EvalRunSpec
+    spec_hash: str
+    root: str
+    """URI of this run's folder in storage."""
+    pools: dict[str, PoolInput]
+
+
+class Endpoint(StatusModel):
+    """One model server."""
+
+    name: str
+    url: str
+    """OpenAI base URL, with /v1."""
+    ready: bool
+
+
+class Endpoints(StatusModel):
+    """endpoints.json of a pool."""
+
+    model: str
+    served_model_name: str
+    generation: int = 0
+    endpoints: Annotated[list[Endpoint], Field(default_factory=list)]
+
+
+class Manifest(StatusModel):
+    """manifest.json: all units of a run, in order; assignments refer to their indexes."""
+
+    v: int = SCHEMA_VERSION
+    spec_hash: str
+    dataset_hash: str
+    units: list[tuple[str, str, str, int]]
+    """(variant, domain, task id, trial) each."""
+
+    def unit(self, index: int) -> Unit:
+        """Return the unit at an index of the manifest."""
+        return Unit(*self.units[index])
+
+
+class Assignment(StatusModel):
+    """attempts/<attempt>/assignment.json: the units of each shard, as indexes into the manifest."""
+
+    v: int = SCHEMA_VERSION
+    spec_hash: str
+    attempt: int
+    shards: list[list[int]]
+
+
+class Result(StatusModel):
+    """results/<unit>.json, or errors/<unit>.json for an infra error."""
+
+    v: int = SCHEMA_VERSION
+    variant: str
+    domain: str
+    task_id: str
+    trial: int
+    status: UnitStatus
+    reward: float | None = None
+    reward_breakdown: dict[str, float] = Field(default_factory=dict)
+    termination_reason: str = ""
+    cause: str = ""
+    """Cause of an infra error, such as model_unreachable or unit_deadline."""
+    message: str = ""
+    started_at: datetime
+    ended_at: datetime
+    usage: Usage = Usage()
+    tool_calls: int = 0
+    """Tool calls that the agent made."""
+    endpoints: list[str] = Field(default_factory=list)
+    """Endpoints that answered, as pool/name."""
+    served: dict[str, str] = Field(default_factory=dict)
+    """Served model id by role."""
+    spec_hash: str
+    attempt: int
+    shard: int
+    pod: str
+
+
+class Progress(StatusModel):
+    """progress/<attempt>-<shard>.json: how far a shard is with its units; overwritten."""
+
+    v: int = SCHEMA_VERSION
+    spec_hash: str
+    attempt: int
+    shard: int
+    pod: str
+    total: int
+    passed: int = 0
+    failed: int = 0
+    infra_errors: int = 0
+    running: int = 0
+    usage: Usage = Usage()
+    recent_ends: list[datetime] = Field(default_factory=list)
+    """When the last units ended (at most 32): the pace that the ETA comes from."""
+    started_at: datetime
+    updated_at: datetime
+    finished: bool = False
+
+    @property
+    def done(self) -> int:
+        """Units with a final outcome."""
+        return self.passed + self.failed
+
+
+class Summary(StatusModel):
+    """The head of report/summary.json: what the operator copies into status."""
+
+    spec_hash: str
+    total: int
+    scored: int
+    passed: int
+    failed: int
+    infra_errors: int
+    score: str
+    score_scheduled: str
+    interval: str
+    pass_hat_k: dict[str, str] = Field(default_factory=dict)
+    usage: Usage = Usage()
+    suspect: list[str] = Field(default_factory=list)
+
+
+__all__ = [
+    "Assignment",
+    "Endpoint",
+    "Endpoints",
+    "ExitCode",
+    "Manifest",
+    "PoolInput",
+    "Progress",
+    "Result",
+    "RunInput",
+    "Summary",
+    "Unit",
+    "UnitStatus",
+    "slug",
+]

@@ -1,0 +1,1 @@
+"""The evaluator: what a Job pod runs, and the `toolorch` command line."""

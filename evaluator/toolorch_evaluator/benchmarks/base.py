@@ -1,0 +1,102 @@
+"""What a benchmark is to the runner: it lists units, converses with models through `Ask`, and scores a transcript.
+
+A benchmark knows nothing of endpoints, retries or storage, and the runner knows nothing of turns or rewards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from toolorch_api.evalrun import EvalRunSpec
+from toolorch_api.shard import Unit
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """One tool call of a model; `arguments` is the decoded JSON object."""
+
+    id: str
+    name: str
+    arguments: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a model answered: text, tool calls, or both."""
+
+    content: str | None
+    tool_calls: tuple[ToolCall, ...] = ()
+
+
+class ModelError(Exception):
+    """A model server failed for good: an infra error of the unit, never a failed task."""
+
+    def __init__(self, cause: str, message: str) -> None:
+        super().__init__(message)
+        self.cause = cause
+
+
+class ContextWindowExceededError(Exception):
+    """The conversation no longer fits the served model: a final outcome of the unit, scored 0."""
+
+
+class InvalidReplyError(Exception):
+    """The model's reply cannot be decoded (tool arguments that are no JSON object): the model's doing, not ours."""
+
+
+class Ask(Protocol):
+    """How a conversation reaches the model that plays a role."""
+
+    async def __call__(
+        self,
+        role: str,
+        messages: Sequence[Mapping[str, Any]],
+        tools: Sequence[Mapping[str, Any]] = (),
+        seed: int | None = None,
+    ) -> Reply:
+        """Ask the role's model for its next message.
+
+        `messages` and `tools` are in OpenAI chat-completions form. Raises ModelError, ContextWindowExceededError or
+        InvalidReplyError.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """All units of a run, in the manifest's order, and the sha256 of the dataset that they come from."""
+
+    units: tuple[Unit, ...]
+    dataset_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A transcript's reward in [0, 1] and its parts; `error` says why it could not be graded (reward is then None)."""
+
+    reward: float | None
+    breakdown: Mapping[str, float] = field(default_factory=dict)
+    error: str | None = None
+
+
+class Benchmark(Protocol):
+    """One benchmark of the field, as the runner and the plan Job use it."""
+
+    name: str
+
+    def list_units(self, spec: EvalRunSpec) -> Listing:
+        """List the units of a spec; raises ValueError with a sentence for an unknown domain, split or task id."""
+        ...
+
+    async def converse(self, unit: Unit, spec: EvalRunSpec, ask: Ask) -> dict[str, Any]:
+        """Hold the unit's conversation to its end and return the transcript.
+
+        The transcript is JSON: domain, task_id, termination_reason, messages, and what grading needs besides.
+        """
+        ...
+
+    def score(self, transcript: Mapping[str, Any]) -> Score:
+        """Grade a transcript; pure over the packaged dataset."""
+        ...

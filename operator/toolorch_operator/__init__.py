@@ -1,0 +1,1 @@
+"""The operator: watches both kinds and brings the cluster to what they say."""
