@@ -1,0 +1,21 @@
+"""What the chart sets for every object that does not say it itself, as a value. PURE."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """Fallbacks that the brains resolve a spec with; an empty text means that there is none."""
+
+    vllm_image: str
+    """Image of a pool's pods where spec.image is absent."""
+    evaluator_image: str
+    """Image of a run's pods."""
+    output_uri: str = ""
+    """Storage of a run's results where spec.output is absent."""
+    output_secret: str = ""
+    """Name of the Secret, in the run's namespace, that opens output_uri."""
+    launcher_source: str = ""
+    """Text of launcher.py, which a pool's pods run around the model server."""
