@@ -46,7 +46,7 @@ class EvalRunSpec(ApiModel):
     """Times that each task is run."""
     seed: Annotated[int, Field(ge=0, le=2_147_483_647)] = DEFAULT_SEED
     """Seed that the trials' seeds are drawn from."""
-    user_variants: UserVariants = Field(default_factory=lambda: ["control"])
+    user_variants: UserVariants = Field(default=["control"])
     """Ways in which the simulated user behaves: control, frustration, anxiety, anger, confusion, or own ones."""
     roles: Roles
     """Which pool plays which role."""

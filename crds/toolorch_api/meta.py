@@ -119,7 +119,7 @@ def name_rules() -> tuple[Rule, ...]:
     return (
         Rule(
             f"size(self.metadata.name) <= {MAX_NAME_LENGTH}",
-            f"metadata.name must have at most {MAX_NAME_LENGTH} characters: names of Services and pods are made from it",
+            f"metadata.name must have at most {MAX_NAME_LENGTH} characters: names of Services and pods grow from it",
             lambda doc: len(doc.metadata.name) <= MAX_NAME_LENGTH,
         ),
         Rule(
