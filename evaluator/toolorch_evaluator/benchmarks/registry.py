@@ -1,0 +1,19 @@
+"""Benchmarks by name; a benchmark's module, and with it its dataset's package, is imported only when it is asked for."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from toolorch_evaluator.benchmarks.base import Benchmark
+
+_CLASSES = {"tau2": ("toolorch_evaluator.benchmarks.tau2.benchmark", "Tau2")}
+
+
+def benchmark(name: str) -> Benchmark:
+    """Return the benchmark of that name; raises ValueError with the known names."""
+    if name not in _CLASSES:
+        raise ValueError(f"unknown benchmark {name!r}: known are {', '.join(sorted(_CLASSES))}")
+    module, cls = _CLASSES[name]
+    return cast("Benchmark", getattr(import_module(module), cls)())
