@@ -1,0 +1,151 @@
+"""What the frame saw of a pool, as small frozen views that hold only what the brain reads. PURE."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from toolorch_api.meta import LABEL_INSTANCE
+
+from toolorch_operator.plan import Manifest
+
+CONTAINER = "server"
+"""Name of the container that runs the model server."""
+
+
+@dataclass(frozen=True, slots=True)
+class Termination:
+    """One end of the server's container; `run` counts its starts within the pod from 0."""
+
+    run: int
+    exit_code: int
+    reason: str = ""
+    message: str = ""
+    """The launcher's JSON, or what else the container left as its termination message."""
+
+
+@dataclass(frozen=True, slots=True)
+class PodView:
+    """One pod of a pool."""
+
+    name: str
+    uid: str
+    instance: str
+    """The replica that it runs, such as orchestrator-0."""
+    created: str = ""
+    """RFC 3339 time."""
+    node: str = ""
+    ip: str = ""
+    phase: str = "Pending"
+    deleting: bool = False
+    ready: bool = False
+    """The container passes its readiness probe."""
+    restart_count: int = 0
+    waiting_reason: str = ""
+    """Why the container does not run, such as CrashLoopBackOff or ImagePullBackOff."""
+    waiting_message: str = ""
+    unschedulable: str = ""
+    """The scheduler's message where no node takes the pod."""
+    terminations: tuple[Termination, ...] = ()
+    """Ends of the container that the pod still remembers, oldest first; at most two."""
+    command: tuple[str, ...] = ()
+    """What the container was started with: command and args."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """One entry of a server's /v1/models."""
+
+    id: str
+    max_model_len: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What a server answered to /health, /v1/models and /version; `error` says why it did not, without secrets."""
+
+    healthy: bool
+    models: tuple[ServedModel, ...] = ()
+    version: str = ""
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeTarget:
+    """A server to probe. A successful Probe may be kept as long as `identity` is the same."""
+
+    key: str
+    """Key of the answer in ObservedPool.probes: the instance's name, or the pool's for an external pool."""
+    url: str
+    """OpenAI base URL, including /v1."""
+    identity: str
+    """Pod UID and restart count, or the URL of an external pool."""
+    external: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedPool:
+    """A pool's children and what its servers say. Children are raw manifests, by name."""
+
+    deployments: Mapping[str, Manifest] = field(default_factory=dict)
+    services: Mapping[str, Manifest] = field(default_factory=dict)
+    config_maps: Mapping[str, Manifest] = field(default_factory=dict)
+    pods: Sequence[PodView] = ()
+    probes: Mapping[str, Probe] = field(default_factory=dict)
+    """By ProbeTarget.key; a target that was not asked yet is absent."""
+
+
+def parse_pod(manifest: Mapping[str, Any]) -> PodView:
+    """Return the view of a pod as the API gives it."""
+    meta, spec, status = (manifest.get(part) or {} for part in ("metadata", "spec", "status"))
+    container = _server(spec.get("containers"))
+    live = _server(status.get("containerStatuses"))
+    waiting = (live.get("state") or {}).get("waiting") or {}
+    restarts = live.get("restartCount", 0)
+    return PodView(
+        name=meta.get("name", ""),
+        uid=meta.get("uid", ""),
+        instance=(meta.get("labels") or {}).get(LABEL_INSTANCE, ""),
+        created=meta.get("creationTimestamp") or "",
+        node=spec.get("nodeName") or "",
+        ip=status.get("podIP") or "",
+        phase=status.get("phase", "Pending"),
+        deleting=bool(meta.get("deletionTimestamp")),
+        ready=bool(live.get("ready")) and _condition(status, "Ready").get("status", "True") == "True",
+        restart_count=restarts,
+        waiting_reason=waiting.get("reason") or "",
+        waiting_message=waiting.get("message") or "",
+        unschedulable=_unschedulable(status),
+        terminations=_terminations(live, restarts),
+        command=(*(container.get("command") or ()), *(container.get("args") or ())),
+    )
+
+
+def _server(containers: Sequence[Mapping[str, Any]] | None) -> Mapping[str, Any]:
+    """Return the server's entry: an injected sidecar may stand before it."""
+    return next((c for c in containers or () if c.get("name") == CONTAINER), {})
+
+
+def _condition(status: Mapping[str, Any], type_: str) -> Mapping[str, Any]:
+    return next((c for c in status.get("conditions") or () if c.get("type") == type_), {})
+
+
+def _unschedulable(status: Mapping[str, Any]) -> str:
+    scheduled = _condition(status, "PodScheduled")
+    if scheduled.get("status") != "False":
+        return ""
+    return scheduled.get("message") or scheduled.get("reason") or "no node takes the pod"
+
+
+def _terminations(live: Mapping[str, Any], restarts: int) -> tuple[Termination, ...]:
+    """Return the remembered ends; an end keeps its number while it moves from `state` to `lastState`."""
+    last = (live.get("lastState") or {}).get("terminated")
+    now = (live.get("state") or {}).get("terminated")
+    # The kubelet raises restartCount when the next container starts, so lastState belongs to the run before it.
+    numbered = ((restarts - 1, last), (restarts, now))
+    return tuple(_parse_termination(run, end) for run, end in numbered if end)
+
+
+def _parse_termination(run: int, end: Mapping[str, Any]) -> Termination:
+    return Termination(run, end.get("exitCode", 0), end.get("reason") or "", end.get("message") or "")
