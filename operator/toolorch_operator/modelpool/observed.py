@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from toolorch_api.meta import LABEL_INSTANCE
-
 from toolorch_operator.plan import Manifest
 
 CONTAINER = "server"
@@ -140,11 +139,11 @@ def _unschedulable(status: Mapping[str, Any]) -> str:
 
 def _terminations(live: Mapping[str, Any], restarts: int) -> tuple[Termination, ...]:
     """Return the remembered ends; an end keeps its number while it moves from `state` to `lastState`."""
+    state = live.get("state") or {}
     last = (live.get("lastState") or {}).get("terminated")
-    now = (live.get("state") or {}).get("terminated")
-    # The kubelet raises restartCount when the next container starts, so lastState belongs to the run before it.
-    numbered = ((restarts - 1, last), (restarts, now))
-    return tuple(_parse_termination(run, end) for run, end in numbered if end)
+    # While the kubelet backs off, it shows the newest end as lastState; restartCount grows only with the next start.
+    earlier = (restarts if state.get("waiting") else restarts - 1, last)
+    return tuple(_parse_termination(run, end) for run, end in (earlier, (restarts, state.get("terminated"))) if end)
 
 
 def _parse_termination(run: int, end: Mapping[str, Any]) -> Termination:
