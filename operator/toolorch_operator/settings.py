@@ -1,0 +1,80 @@
+"""The environment as one frozen value, read once at the start. EDGE."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from toolorch_operator.defaults import Defaults
+
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+OUTPUT_SCHEMES = ("s3://", "gs://", "az://", "file://")
+IN_CLUSTER_MARK = "KUBERNETES_SERVICE_HOST"
+
+
+class SettingsError(Exception):
+    """The environment cannot work; the message is a sentence for the person who set it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How this operator runs."""
+
+    defaults: Defaults
+    resync_seconds: int = 300
+    """Seconds between full resyncs from a fresh LIST."""
+    log_level: str = "INFO"
+    watch_namespace: str = ""
+    """The only namespace that is watched; empty: all."""
+    namespace: str = ""
+    """Namespace that the operator runs in."""
+    http_port: int = 8080
+    """Port of /metrics, /healthz and /readyz; 0: any free one."""
+    kubeconfig: str = ""
+    """Path of a kubeconfig; empty: the service account in a cluster, else the usual file in the home folder."""
+    in_cluster: bool = False
+
+
+def parse_settings(environ: Mapping[str, str], launcher_source: str = "") -> Settings:
+    """Return the settings that an environment says; raise SettingsError with a sentence where one cannot work."""
+    return Settings(
+        defaults=Defaults(
+            vllm_image=_text(environ, "TOOLORCH_VLLM_IMAGE", "vllm/vllm-openai:v0.33.0"),
+            evaluator_image=_text(environ, "TOOLORCH_EVALUATOR_IMAGE", "toolorch/evaluator:dev"),
+            output_uri=_output_uri(environ),
+            output_secret=_text(environ, "TOOLORCH_OUTPUT_SECRET", ""),
+            launcher_source=launcher_source,
+        ),
+        resync_seconds=_number(environ, "TOOLORCH_RESYNC_SECONDS", 300, low=10, high=86400),
+        log_level=_log_level(environ),
+        watch_namespace=_text(environ, "TOOLORCH_WATCH_NAMESPACE", ""),
+        namespace=_text(environ, "TOOLORCH_NAMESPACE", ""),
+        http_port=_number(environ, "TOOLORCH_HTTP_PORT", 8080, low=0, high=65535),
+        kubeconfig=_text(environ, "KUBECONFIG", ""),
+        in_cluster=IN_CLUSTER_MARK in environ,
+    )
+
+
+def _text(environ: Mapping[str, str], name: str, default: str) -> str:
+    return environ.get(name, "").strip() or default
+
+
+def _number(environ: Mapping[str, str], name: str, default: int, *, low: int, high: int) -> int:
+    text = _text(environ, name, str(default))
+    if not text.isascii() or not text.isdigit() or not low <= int(text) <= high:
+        raise SettingsError(f"{name} must be a whole number from {low} to {high}, not {text!r}.")
+    return int(text)
+
+
+def _log_level(environ: Mapping[str, str]) -> str:
+    level = _text(environ, "TOOLORCH_LOG_LEVEL", "INFO").upper()
+    if level not in LOG_LEVELS:
+        raise SettingsError(f"TOOLORCH_LOG_LEVEL must be one of {', '.join(LOG_LEVELS)}, not {level!r}.")
+    return level
+
+
+def _output_uri(environ: Mapping[str, str]) -> str:
+    uri = _text(environ, "TOOLORCH_OUTPUT_URI", "")
+    if uri and not uri.startswith(OUTPUT_SCHEMES):
+        raise SettingsError(f"TOOLORCH_OUTPUT_URI must start with one of {', '.join(OUTPUT_SCHEMES)}, not {uri!r}.")
+    return uri.rstrip("/")
