@@ -100,6 +100,7 @@ class RunReason(StrEnum):
     SUSPENDED = "Suspended"
     NOT_SUSPENDED = "NotSuspended"
     INVALID_SPEC = "InvalidSpec"
+    SPEC_CHANGED = "SpecChanged"
     NO_OUTPUT = "NoOutput"
     NOT_STARTED = "NotStarted"
 

@@ -72,7 +72,8 @@ class EvalRunSpec(ApiModel):
     """How long children of a finished run stay; results always stay."""
 
     rules: ClassVar = (
-        *(_immutable(f) for f in ("benchmark", "trials", "seed", "userVariants", "roles")),
+        # CEL cannot see userVariants (strings or objects); the operator refuses a run whose specHash has moved.
+        *(_immutable(f) for f in ("benchmark", "trials", "seed", "roles")),
         Rule(
             "has(self.output) == has(oldSelf.output) && (!has(self.output) || self.output == oldSelf.output)",
             "spec.output is immutable: make a new EvalRun",

@@ -7,6 +7,7 @@ import typing
 from typing import Any
 
 from pydantic import BaseModel
+from pydantic_core import to_jsonable_python
 
 from toolorch_api.meta import Rule
 
@@ -25,9 +26,9 @@ def structural_schema(model: type[BaseModel]) -> JsonSchema:
         schema["properties"][name] = {"type": "object" if name == "metadata" else "string"}
     schema["required"] = ["spec"]
     schema["properties"]["status"].pop("default", None)
+    _attach(schema, model)
     _drop_defaults(schema["properties"]["status"])
     schema["properties"]["status"]["properties"]["conditions"] |= _CONDITIONS_BY_TYPE
-    _attach_rules(schema, model)
     return schema
 
 
@@ -82,24 +83,25 @@ def _drop_defaults(node: JsonSchema) -> None:
             _drop_defaults(child)
 
 
-def _attach_rules(schema: JsonSchema, model: type[BaseModel]) -> None:
-    """Put each model's CEL rules where its schema stands."""
+def _attach(schema: JsonSchema, model: type[BaseModel]) -> None:
+    """Put each model's CEL rules, and the defaults that pydantic makes by a call, where the schema has their place."""
     rules: tuple[Rule, ...] = getattr(model, "rules", ())
     if rules:
         schema["x-kubernetes-validations"] = [{"rule": rule.cel, "message": rule.message} for rule in rules]
-    for field in model.model_fields.values():
-        child = schema.get("properties", {}).get(field.serialization_alias or field.alias)
-        for nested in _models_in(field.annotation):
-            if child and "properties" in child:
-                _attach_rules(child, nested)
-            elif child and "properties" in child.get("items", {}):
-                _attach_rules(child["items"], nested)
-            elif child and "properties" in (child.get("additionalProperties") or {}):
-                _attach_rules(child["additionalProperties"], nested)
+    for name, field in model.model_fields.items():
+        child = schema.get("properties", {}).get(field.alias or name)
+        if child is None:
+            continue
+        if field.default_factory is not None:
+            child["default"] = to_jsonable_python(field.get_default(call_default_factory=True, validated_data={}))
+        for place in (child, child.get("items"), child.get("additionalProperties")):
+            if isinstance(place, dict) and "properties" in place:
+                for nested in models_in(field.annotation):
+                    _attach(place, nested)
 
 
-def _models_in(annotation: Any) -> list[type[BaseModel]]:
+def models_in(annotation: Any) -> list[type[BaseModel]]:
     """Return the models inside an annotation such as `list[Annotated[X, …]] | None`."""
     if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
         return [annotation]
-    return [model for argument in typing.get_args(annotation) for model in _models_in(argument)]
+    return [model for argument in typing.get_args(annotation) for model in models_in(argument)]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import difflib
-import typing
 from collections.abc import Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
+
+from toolorch_api.schema import models_in
 
 MAX_SHOWN_INPUT = 60
 
@@ -58,14 +59,8 @@ def _fields_at(model: type[BaseModel], location: Sequence[int | str]) -> list[st
     for part in location:
         by_alias = {field.alias or name: field for name, field in model.model_fields.items()}
         if part in by_alias:
-            model = next(iter(_models_in(by_alias[str(part)].annotation)), model)
+            model = next(iter(models_in(by_alias[str(part)].annotation)), model)
     return [field.alias or name for name, field in model.model_fields.items()]
-
-
-def _models_in(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [model for argument in typing.get_args(annotation) for model in _models_in(argument)]
 
 
 def _shown(value: Any) -> str:
