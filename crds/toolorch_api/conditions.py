@@ -61,7 +61,10 @@ class PoolReason(StrEnum):
 
 
 class RunCondition(StrEnum):
-    """Condition types of an EvalRun; `Complete` and `Failed` are terminal."""
+    """Condition types of an EvalRun; `Complete` and `Failed` are terminal.
+
+    `Complete` says that results are audited and the score is final; `ReportReady` follows when the report is written.
+    """
 
     POOLS_READY = "PoolsReady"
     PLANNED = "Planned"
@@ -69,6 +72,7 @@ class RunCondition(StrEnum):
     STALLED = "Stalled"
     RESULTS_COMPLETE = "ResultsComplete"
     RESULTS_SUSPECT = "ResultsSuspect"
+    REPORT_READY = "ReportReady"
     GATE_PASSED = "GatePassed"
     COMPLETE = "Complete"
     FAILED = "Failed"
@@ -90,6 +94,9 @@ class RunReason(StrEnum):
     AUDITING = "Auditing"
     REPORTING = "Reporting"
     REPORT_FAILED = "ReportFailed"
+    REPORT_WRITTEN = "ReportWritten"
+    RESULTS_LOOK_BROKEN = "ResultsLookBroken"
+    BAD_INPUT = "BadInput"
     UNITS_MISSING = "UnitsMissing"
     ALL_UNITS_SCORED = "AllUnitsScored"
     COVERAGE_BELOW_MINIMUM = "CoverageBelowMinimum"

@@ -1,0 +1,181 @@
+"""What an EvalRun's brain sees: small frozen views of pools, Jobs, pods and storage, parsed at the border. PURE.
+
+The frame fills an `ObservedRun` without storage, asks `wanted_facts` (wants.py) what to read there, and reads storage
+last: what a Job's end promises is then in storage already when the brain looks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from toolorch_api.meta import LABEL_ATTEMPT, LABEL_STEP
+from toolorch_api.shard import Assignment, Manifest, Progress, Summary
+
+# Set by the Job controller on every pod of a Job.
+LABEL_JOB = "batch.kubernetes.io/job-name"
+ENDED_PHASES = frozenset({"Succeeded", "Failed"})
+
+
+@dataclass(frozen=True, slots=True)
+class PoolView:
+    """A ModelPool that the run's roles name."""
+
+    name: str
+    model: str
+    served_name: str
+    ready: bool = False
+    """Condition Ready is True for the pool's current generation."""
+    ready_replicas: int = 0
+    wanted_replicas: int = 0
+    reason: str = ""
+    """The pool's own REASON column, else the reason of its condition Ready."""
+    external: bool = False
+    base_url: str = ""
+    key_secret: tuple[str, str] | None = None
+    """Secret and key in it with an external pool's API key."""
+    chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class JobView:
+    """A Job of the run."""
+
+    name: str
+    uid: str
+    completions: int = 1
+    active: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    is_complete: bool = False
+    is_failed: bool = False
+    failure: str = ""
+    """Reason and message of the condition Failed."""
+    is_suspended: bool = False
+    live: Mapping[str, Any] = field(default_factory=dict)
+    """The Job as the API returned it: what is applied again must not touch its immutable fields."""
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the Job will start no pod any more."""
+        return self.is_complete or self.is_failed
+
+
+@dataclass(frozen=True, slots=True)
+class PodView:
+    """A pod of one of the run's Jobs."""
+
+    name: str
+    job: str
+    step: str = ""
+    attempt: int = 0
+    phase: str = "Pending"
+    exit_code: int | None = None
+    message: str = ""
+    """Termination message of the container."""
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing runs in the pod any more."""
+        return self.phase in ENDED_PHASES
+
+
+@dataclass(frozen=True, slots=True)
+class StorageView:
+    """What was read in the run's folder; what was not asked for is None or empty."""
+
+    reachable: bool = True
+    error: str = ""
+    """Why storage could not be read, without secrets."""
+    manifest: Manifest | None = None
+    assignment: Assignment | None = None
+    """Of the attempt in StorageWants.assignment."""
+    progress: tuple[Progress, ...] = ()
+    """Of all shards of all attempts."""
+    results: frozenset[str] | None = None
+    """Keys below the run's folder, such as results/control/retail/7/0.json; None: not listed."""
+    errors: frozenset[str] | None = None
+    """Keys below the run's folder, such as errors/control/retail/7/0.json; None: not listed."""
+    summary: Summary | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedRun:
+    """The world around one EvalRun."""
+
+    pools: Mapping[str, PoolView] = field(default_factory=dict)
+    """By name; a pool that does not exist is absent."""
+    secret_exists: bool = True
+    """Whether the output's Secret is there; True where none is named."""
+    jobs: Mapping[str, JobView] = field(default_factory=dict)
+    pods: tuple[PodView, ...] = ()
+    config_maps: frozenset[str] = frozenset()
+    """Names of the run's own ConfigMaps."""
+    storage: StorageView = StorageView()
+
+    def live_pods(self, job: str) -> list[PodView]:
+        """Pods of a Job, there or deleted, in which something may still run."""
+        return [pod for pod in self.pods if pod.job == job and not pod.has_ended]
+
+
+def parse_pool(raw: Mapping[str, Any]) -> PoolView:
+    """Return the view of a ModelPool manifest; unknown and missing fields do no harm."""
+    spec, status, meta = raw.get("spec", {}), raw.get("status") or {}, raw["metadata"]
+    ready = _condition(status, "Ready")
+    external = spec.get("external") or {}
+    key = external.get("apiKeySecretRef")
+    is_current = ready.get("observedGeneration", 0) >= meta.get("generation", 0)
+    return PoolView(
+        name=meta["name"],
+        model=spec.get("model", ""),
+        served_name=spec.get("servedModelName") or spec.get("model", ""),
+        ready=ready.get("status") == "True" and is_current,
+        ready_replicas=status.get("readyReplicas", 0),
+        wanted_replicas=0 if external else spec.get("replicas", 1),
+        reason=status.get("reason") or ready.get("reason", ""),
+        external=bool(external),
+        base_url=external.get("baseURL", ""),
+        key_secret=(key["name"], key["key"]) if key else None,
+        chat_template_kwargs=spec.get("chatTemplateKwargs") or {},
+    )
+
+
+def parse_job(raw: Mapping[str, Any]) -> JobView:
+    """Return the view of a Job manifest."""
+    spec, status = raw.get("spec", {}), raw.get("status") or {}
+    failed = _condition(status, "Failed")
+    return JobView(
+        name=raw["metadata"]["name"],
+        uid=raw["metadata"].get("uid", ""),
+        completions=spec.get("completions", 1),
+        active=status.get("active", 0),
+        succeeded=status.get("succeeded", 0),
+        failed=status.get("failed", 0),
+        is_complete=_condition(status, "Complete").get("status") == "True",
+        is_failed=failed.get("status") == "True",
+        failure=": ".join(filter(None, (failed.get("reason"), failed.get("message")))),
+        is_suspended=bool(spec.get("suspend")),
+        live=raw,
+    )
+
+
+def parse_pod(raw: Mapping[str, Any]) -> PodView:
+    """Return the view of a pod manifest."""
+    labels, status = raw["metadata"].get("labels") or {}, raw.get("status") or {}
+    container = next(iter(status.get("containerStatuses") or ()), {})
+    ended = (container.get("state") or {}).get("terminated") or {}
+    attempt = labels.get(LABEL_ATTEMPT, "0")
+    return PodView(
+        name=raw["metadata"]["name"],
+        job=labels.get(LABEL_JOB, ""),
+        step=labels.get(LABEL_STEP, ""),
+        attempt=int(attempt) if attempt.isdecimal() else 0,
+        phase=status.get("phase", "Pending"),
+        exit_code=ended.get("exitCode"),
+        message=(ended.get("message") or "").strip(),
+    )
+
+
+def _condition(status: Mapping[str, Any], type_: str) -> Mapping[str, Any]:
+    return next((c for c in status.get("conditions") or () if c.get("type") == type_), {})
