@@ -1,0 +1,100 @@
+"""A pool's replicas: their names and addresses, which pod speaks for each, and what state it is in. PURE."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from toolorch_api.modelpool import SERVER_PORT, Engine, ModelPool
+from toolorch_api.modelpool_status import InstanceState
+from toolorch_operator.modelpool.observed import ObservedPool, PodView, Probe, ProbeTarget
+
+_ENDED = ("Succeeded", "Failed")
+
+
+@dataclass(frozen=True, slots=True)
+class Replica:
+    """One replica: the pod that speaks for it, if any, and its server's answers."""
+
+    name: str
+    url: str
+    """OpenAI base URL."""
+    state: InstanceState
+    pod: PodView | None = None
+    probe: Probe | None = None
+    """Answers of the pod's server; None: not asked yet."""
+
+
+def instance_names(pool: ModelPool) -> list[str]:
+    """Return the names of the replicas that the spec asks for; an external pool has none."""
+    if pool.spec.engine is Engine.EXTERNAL:
+        return []
+    return [f"{pool.metadata.name}-{i}" for i in range(pool.spec.replicas)]
+
+
+def service_url(pool: ModelPool, instance: str) -> str:
+    """Return a replica's OpenAI base URL inside the cluster."""
+    return f"http://{instance}.{pool.metadata.namespace}.svc:{SERVER_PORT}/v1"
+
+
+def probe_targets(pool: ModelPool, pods: Sequence[PodView]) -> list[ProbeTarget]:
+    """Return the servers to ask before the next plan: ready pods, by their own address, and the external server."""
+    if pool.spec.external is not None:
+        url = pool.spec.external.base_url.rstrip("/")
+        return [ProbeTarget(pool.metadata.name, url, identity=url, external=True)]
+    current = ((name, current_pod(name, pods)) for name in instance_names(pool))
+    return [_pod_target(name, pod) for name, pod in current if pod is not None and pod.ready and pod.ip]
+
+
+def _pod_target(name: str, pod: PodView) -> ProbeTarget:
+    host = f"[{pod.ip}]" if ":" in pod.ip else pod.ip
+    return ProbeTarget(name, f"http://{host}:{SERVER_PORT}/v1", identity=f"{pod.uid}/{pod.restart_count}")
+
+
+def current_pod(instance: str, pods: Sequence[PodView]) -> PodView | None:
+    """Return the newest pod of a replica that is neither going nor gone."""
+    own = [p for p in pods if p.instance == instance and not p.deleting and p.phase not in _ENDED]
+    return max(own, key=lambda p: (p.created, p.uid), default=None)
+
+
+def build_replicas(pool: ModelPool, observed: ObservedPool) -> list[Replica]:
+    """Return the wanted replicas, and after them surplus ones whose pods still run."""
+    wanted = instance_names(pool)
+    surplus = (
+        sorted({p.instance for p in observed.pods} - set(wanted), key=_by_index) if wanted or observed.pods else []
+    )
+    return [_replica(pool, name, observed) for name in wanted] + [
+        Replica(name, service_url(pool, name), InstanceState.DRAINING, _any_pod(name, observed.pods))
+        for name in surplus
+        if name
+    ]
+
+
+def _by_index(name: str) -> tuple[int, str]:
+    tail = name.rpartition("-")[2]
+    return (int(tail) if tail.isdecimal() else 0, name)
+
+
+def _any_pod(instance: str, pods: Sequence[PodView]) -> PodView | None:
+    return next((p for p in pods if p.instance == instance), None)
+
+
+def _replica(pool: ModelPool, name: str, observed: ObservedPool) -> Replica:
+    pod = current_pod(name, observed.pods)
+    probe = observed.probes.get(name) if pod is not None and pod.ready else None
+    return Replica(name, service_url(pool, name), _state(pool, pod, probe), pod, probe)
+
+
+def _state(pool: ModelPool, pod: PodView | None, probe: Probe | None) -> InstanceState:
+    if pod is None or not pod.node:
+        return InstanceState.PENDING
+    if pod.ready:
+        return InstanceState.READY if probe is not None and serves(pool, probe) else InstanceState.STARTING
+    if pod.waiting_reason == "CrashLoopBackOff" or any(t.run == pod.restart_count for t in pod.terminations):
+        return InstanceState.CRASHED
+    return InstanceState.STARTING
+
+
+def serves(pool: ModelPool, probe: Probe) -> bool:
+    """Tell whether a server is up and lists the name that clients will ask for."""
+    return probe.healthy and any(m.id == pool.spec.served_name for m in probe.models)
