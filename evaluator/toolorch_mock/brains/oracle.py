@@ -1,0 +1,58 @@
+"""The oracle plays the agent by the task's reference: its own actions in order, the user's by asking for them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from toolorch_mock.brains import phrases
+from toolorch_mock.brains.base import Action, Answer, Call, Reference, Turn, count_done
+from toolorch_mock.brains.generic import answer_generic
+
+# A user who does not report (a real model) is believed after being asked this often: the conversation must end.
+_MAX_ASKS = 2
+
+
+def answer_oracle(turn: Turn) -> Answer:
+    """Call the next reference action, ask the user for theirs, or say what must be communicated."""
+    reference = turn.reference
+    if reference is None:
+        return answer_generic(turn)
+    own = [a for a in reference.actions if a.requestor == "assistant"]
+    user = [a for a in reference.actions if a.requestor == "user"]
+    done = count_done(own, turn.own_calls())
+    needed = _user_actions_before(reference, done)
+    reached = _user_reached(turn)
+    if reached < needed:
+        return Answer(phrases.ask_user([a.name for a in user[reached:needed]], needed, len(user)))
+    if done == len(own):
+        return Answer(phrases.close(reference.communicate))
+    return _act(own[done], turn)
+
+
+def _user_actions_before(reference: Reference, done: int) -> int:
+    """Count the user's actions that come before the agent's action number `done` (all of them after its last)."""
+    own = user = 0
+    for action in reference.actions:
+        if action.requestor == "user":
+            user += 1
+        elif own == done:
+            break
+        else:
+            own += 1
+    return user
+
+
+def _user_reached(turn: Turn) -> int:
+    """Return how far the user is: as reported, or as asked often enough."""
+    asked = [until for text in turn.texts("assistant") if (until := phrases.asked_until(text)) is not None]
+    return max([phrases.reported_done(turn.texts("user")), *_insisted(asked)])
+
+
+def _insisted(asked: Sequence[int]) -> list[int]:
+    return [until for until in set(asked) if asked.count(until) >= _MAX_ASKS]
+
+
+def _act(action: Action, turn: Turn) -> Answer:
+    if action.name not in turn.tools:
+        return Answer(phrases.missing_tool(action.name))
+    return Answer(call=Call(action.name, action.arguments))
