@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from toolorch_api.modelpool import SERVER_PORT, ModelPoolSpec
 from toolorch_api.modelpool_status import Effective
@@ -52,6 +53,6 @@ def fraction_text(percent: int) -> str:
 
 def parse_utilization(command: Sequence[str]) -> int | None:
     """Return the percent that a server was started with, or None where its command does not say."""
-    following = (value for name, value in zip(command, command[1:], strict=False) if name == UTILIZATION)
+    following = (value for name, value in pairwise(command) if name == UTILIZATION)
     text = next(following, "")
     return round(float(text) * 100) if text.replace(".", "", 1).isdigit() else None
