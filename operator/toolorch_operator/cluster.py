@@ -1,0 +1,172 @@
+"""The API server, as plain JSON in and out: the only importer of the Kubernetes client. EDGE.
+
+Reads are fresh (no resourceVersion), so that no decision rests on a stale cache; children are written by server-side
+apply, so that a repeated write changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import aiohttp
+from kubernetes.aio import config
+from kubernetes.aio.client.api_client import ApiClient
+from kubernetes.aio.client.configuration import Configuration
+
+from toolorch_api.meta import FIELD_MANAGER
+from toolorch_operator.errors import ClusterError, Conflict, Denied, Invalid, NotFound, Throttled, Unavailable
+from toolorch_operator.metrics import Metrics
+from toolorch_operator.plan import Ref
+from toolorch_operator.resources import BY_KIND, Resource
+
+REQUEST_TIMEOUT = 20.0
+"""Seconds for one request; a healthy API server answers in milliseconds, a LIST of thousands in seconds."""
+PAGE = 500
+"""Objects per page of a LIST: kubectl's and client-go's own number."""
+APPLY_TYPE = "application/apply-patch+yaml"
+MERGE_TYPE = "application/merge-patch+json"
+JSON_TYPE = "application/json"
+
+_BY_STATUS: dict[int, type[ClusterError]] = {
+    400: Invalid, 401: Denied, 403: Denied, 404: NotFound, 409: Conflict, 410: Conflict, 422: Invalid,
+}  # fmt: skip
+
+
+async def connect(kubeconfig: str, *, in_cluster: bool) -> Configuration:
+    """Return the client configuration: an explicit kubeconfig wins over the service account, that over the home's."""
+    configuration = Configuration()
+    if kubeconfig or not in_cluster:
+        await config.load_kube_config(config_file=kubeconfig or None, client_configuration=configuration)
+    else:
+        config.load_incluster_config(client_configuration=configuration)
+    return configuration
+
+
+class Cluster:
+    """Typed requests to one API server; raises ClusterError, and nothing else, where one fails."""
+
+    def __init__(self, configuration: Configuration, metrics: Metrics) -> None:
+        self._api = ApiClient(configuration)
+        self._api.user_agent = FIELD_MANAGER
+        self._metrics = metrics
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._api.close()
+
+    async def get(self, resource: Resource, namespace: str, name: str) -> dict[str, Any] | None:
+        """Return an object, or None where there is none."""
+        try:
+            return await self._request("get", "GET", resource, resource.path(namespace, name))
+        except NotFound:
+            return None
+
+    async def list(self, resource: Resource, namespace: str = "", selector: str = "") -> list[dict[str, Any]]:
+        """Return all objects of a namespace (empty: of all) that a label selector selects."""
+        query = {"limit": str(PAGE), **({"labelSelector": selector} if selector else {})}
+        items: list[dict[str, Any]] = []
+        while True:
+            page = await self._request("list", "GET", resource, resource.path(namespace), query=query)
+            items += page.get("items") or []
+            token = (page.get("metadata") or {}).get("continue")
+            if not token:
+                return items
+            query["continue"] = token
+
+    async def apply(self, namespace: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
+        """Make an object hold a manifest, by server-side apply."""
+        resource = BY_KIND[manifest["kind"]]
+        path = resource.path(namespace, manifest["metadata"]["name"])
+        query = {"fieldManager": FIELD_MANAGER, "force": "true"}
+        return await self._request("patch", "PATCH", resource, path, query=query, body=manifest, type_=APPLY_TYPE)
+
+    async def create(self, namespace: str, manifest: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Create an object and return it; None where its name is taken, by whomever."""
+        resource = BY_KIND[manifest["kind"]]
+        query = {"fieldManager": FIELD_MANAGER}
+        try:
+            return await self._request("create", "POST", resource, resource.path(namespace), query=query, body=manifest)
+        except Conflict:
+            return None
+
+    async def delete(self, namespace: str, ref: Ref) -> None:
+        """Delete the object that was observed, its own children later; that it is gone already is success."""
+        resource = BY_KIND[ref.kind]
+        body: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
+        if ref.uid:
+            body["preconditions"] = {"uid": ref.uid}
+        try:
+            await self._request("delete", "DELETE", resource, resource.path(namespace, ref.name), body=body)
+        except NotFound:
+            return
+
+    async def write_status(self, manifest: Mapping[str, Any], status: Mapping[str, Any]) -> dict[str, Any]:
+        """Replace the status of an object as it was read; raise Conflict where it has changed since."""
+        resource = BY_KIND[manifest["kind"]]
+        meta = manifest["metadata"]
+        path = resource.path(meta["namespace"], meta["name"], "status")
+        body = {**manifest, "status": status}
+        return await self._request("update", "PUT", resource, path, body=body, subresource="status")
+
+    async def merge(self, resource: Resource, namespace: str, name: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Change fields of an object by a JSON merge patch."""
+        return await self._request(
+            "patch", "PATCH", resource, resource.path(namespace, name), body=body, type_=MERGE_TYPE
+        )
+
+    async def _request(
+        self,
+        verb: str,
+        method: str,
+        resource: Resource,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+        type_: str = JSON_TYPE,
+        subresource: str = "",
+    ) -> dict[str, Any]:
+        label = f"{resource.plural}/{subresource}" if subresource else resource.plural
+        try:
+            code, headers, text = await self._send(method, path, query, body, type_)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            self._metrics.count_api(verb, label, type(error).__name__)
+            raise Unavailable(f"{verb} {label}: {type(error).__name__}: {error}") from error
+        self._metrics.count_api(verb, label, code)
+        if code >= 300:
+            raise _parse_error(code, headers, text, f"{verb} {label} {path}")
+        return json.loads(text)  # type: ignore[no-any-return]
+
+    async def _send(
+        self, method: str, path: str, query: Mapping[str, str] | None, body: Mapping[str, Any] | None, type_: str
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        method, url, headers, sent, _ = await self._api.param_serialize(
+            method,
+            path,
+            query_params=list((query or {}).items()),
+            header_params={"Accept": JSON_TYPE, "Content-Type": type_},
+            body=body,
+            auth_settings=["BearerToken"],
+        )
+        async with asyncio.timeout(REQUEST_TIMEOUT):
+            response = await self._api.call_api(method, url, headers, sent, _request_timeout=REQUEST_TIMEOUT)
+            text = await response.read()
+        return response.status, response.headers, text
+
+
+def _parse_error(code: int, headers: Mapping[str, str], text: bytes, what: str) -> ClusterError:
+    message = f"{what}: {code} {_parse_message(text)}"
+    if code == 429:
+        wait = headers.get("Retry-After", "")
+        return Throttled(message, float(wait) if wait.isdigit() else None)
+    return _BY_STATUS.get(code, Unavailable)(message)
+
+
+def _parse_message(text: bytes) -> str:
+    try:
+        return str(json.loads(text).get("message", ""))
+    except (ValueError, AttributeError):
+        return text[:200].decode(errors="replace")

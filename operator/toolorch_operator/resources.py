@@ -1,0 +1,48 @@
+"""Which resource of the API server a kind is, and the paths of its objects. PURE."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from toolorch_api import evalrun, modelpool
+from toolorch_api.meta import API_VERSION, LABEL_MANAGED_BY, MANAGED_BY
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A namespaced resource."""
+
+    kind: str
+    api_version: str
+    plural: str
+
+    @property
+    def group_version(self) -> tuple[str, str]:
+        """API group, empty for the core group, and version."""
+        group, _, version = self.api_version.rpartition("/")
+        return group, version
+
+    def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
+        """Return the URL path of the collection, or of one object of it; no namespace means all of them."""
+        parts = ["apis" if "/" in self.api_version else "api", self.api_version]
+        if namespace:
+            parts += ["namespaces", quote(namespace, safe="")]
+        parts += [part for part in (self.plural, quote(name, safe=""), subresource) if part]
+        return "/" + "/".join(parts)
+
+
+MODEL_POOLS = Resource(modelpool.KIND, API_VERSION, "modelpools")
+EVAL_RUNS = Resource(evalrun.KIND, API_VERSION, "evalruns")
+DEPLOYMENTS = Resource("Deployment", "apps/v1", "deployments")
+JOBS = Resource("Job", "batch/v1", "jobs")
+PODS = Resource("Pod", "v1", "pods")
+SERVICES = Resource("Service", "v1", "services")
+CONFIG_MAPS = Resource("ConfigMap", "v1", "configmaps")
+SECRETS = Resource("Secret", "v1", "secrets")
+EVENTS = Resource("Event", "v1", "events")
+
+OWNERS = (MODEL_POOLS, EVAL_RUNS)
+CHILDREN = (DEPLOYMENTS, JOBS, PODS, SERVICES, CONFIG_MAPS)
+BY_KIND = {r.kind: r for r in (*OWNERS, *CHILDREN, SECRETS, EVENTS)}
+MANAGED_SELECTOR = f"{LABEL_MANAGED_BY}={MANAGED_BY}"

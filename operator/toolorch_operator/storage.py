@@ -1,0 +1,192 @@
+"""Object storage as the operator needs it: create, get, list, probe. The only importer of obstore. EDGE."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import obstore
+from obstore import exceptions
+from obstore.store import ObjectStore, from_url
+
+from toolorch_operator.errors import EdgeError, StorageDenied, StorageError, StorageInvalid, StorageUnavailable
+from toolorch_operator.metrics import Metrics
+
+REQUEST_TIMEOUT = timedelta(seconds=15)
+CONNECT_TIMEOUT = timedelta(seconds=5)
+OPEN_STORES = 64
+"""Stores kept open: one per output address and Secret, of which a cluster has few."""
+PROBE_WRITERS = 32
+"""Writers that race for one key; fewer did not always show a racy server."""
+PAGE = 1000
+"""Keys per page, the most that S3 gives."""
+
+# Settings of the HTTP client, which may stand in a Secret with the store's prefix, such as AWS_ALLOW_HTTP.
+_CLIENT_OPTIONS = frozenset(
+    ("allow_http", "allow_invalid_certificates", "connect_timeout", "proxy_url", "root_certificate", "timeout")
+)
+_PREFIXES = {"s3": "aws_", "gs": "google_", "az": "azure_"}
+_URL_PASSWORD = re.compile(r"//[^/@\s]+@")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A listed object; `version` changes with its content."""
+
+    key: str
+    version: str
+    size: int = 0
+
+
+class Storage:
+    """Stores by address and Secret, opened once each."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._stores: OrderedDict[tuple[str, str], ObjectStore] = OrderedDict()
+        self._probed: dict[tuple[str, str], bool] = {}
+
+    def open(self, root: str, secret: Mapping[str, str]) -> Folder:
+        """Return the folder of a run; `secret` holds the store's environment variables, such as AWS_ACCESS_KEY_ID."""
+        parent, _, name = root.rstrip("/").rpartition("/")
+        digest = hashlib.sha256(repr(sorted(secret.items())).encode()).hexdigest()
+        identity = (parent, digest)
+        if identity not in self._stores:
+            self._stores[identity] = _open_store(parent, secret)
+            if len(self._stores) > OPEN_STORES:
+                self._probed.pop(self._stores.popitem(last=False)[0], None)
+        self._stores.move_to_end(identity)
+        return Folder(self._stores[identity], name, tuple(secret.values()), self._metrics, self._probed, identity)
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """One run's folder; keys are relative to it. Raises StorageError, and nothing else, where a request fails."""
+
+    store: ObjectStore
+    name: str
+    secrets: tuple[str, ...]
+    metrics: Metrics
+    probed: dict[tuple[str, str], bool]
+    identity: tuple[str, str]
+
+    async def create(self, key: str, body: bytes) -> bool:
+        """Write an object unless it exists; tell whether it was this call that wrote it."""
+
+        async def put() -> bool:
+            try:
+                await obstore.put_async(self.store, f"{self.name}/{key}", body, mode="create", use_multipart=False)
+            except (exceptions.AlreadyExistsError, exceptions.PreconditionError):
+                return False
+            return True
+
+        return await self._request("put", put)
+
+    async def get(self, key: str) -> bytes | None:
+        """Return an object's content, or None where there is none."""
+
+        async def read() -> bytes | None:
+            try:
+                answer = await obstore.get_async(self.store, f"{self.name}/{key}")
+                return bytes(await answer.bytes_async())
+            except FileNotFoundError:
+                return None
+
+        return await self._request("get", read)
+
+    async def list(self, prefix: str) -> list[Entry]:
+        """Return the objects below a prefix that ends with a slash; one request per 1000 of them."""
+
+        async def pages() -> list[Entry]:
+            cut = len(self.name) + 1
+            entries: list[Entry] = []
+            async for page in obstore.list(self.store, f"{self.name}/{prefix}", chunk_size=PAGE):
+                entries += [Entry(o["path"][cut:], _version(o), o["size"]) for o in page]
+            return entries
+
+        return await self._request("list", pages)
+
+    async def probe(self, token: str) -> bool:
+        """Prove that storage is writable, and tell whether its create-only PUT has exactly one winner.
+
+        `token` names the scratch object and must be new. The answer is kept; a failure is raised and tried again.
+        """
+        if self.identity not in self.probed:
+            key = f"probe/{token}"
+            won = await asyncio.gather(*(self.create(key, b"probe") for _ in range(PROBE_WRITERS)))
+            await self._request("delete", lambda: obstore.delete_async(self.store, f"{self.name}/{key}"))
+            self.probed[self.identity] = sum(won) == 1
+        return self.probed[self.identity]
+
+    async def _request(self, operation: str, call: Callable[[], Awaitable[T]]) -> T:
+        try:
+            async with asyncio.timeout(REQUEST_TIMEOUT.total_seconds() * 4):
+                result = await call()
+        except (exceptions.BaseError, OSError, ValueError) as error:
+            parsed = _parse_error(error, self.secrets)
+            self.metrics.count_storage(operation, parsed.reason)
+            raise parsed from None  # the cause's text may hold credentials
+        self.metrics.count_storage(operation, "ok")
+        return result
+
+
+def _version(entry: Mapping[str, Any]) -> str:
+    return f"{entry.get('e_tag')}/{entry.get('last_modified')}/{entry.get('size')}"
+
+
+def _open_store(uri: str, secret: Mapping[str, str]) -> ObjectStore:
+    scheme = uri.partition("://")[0]
+    if scheme == "file":
+        return _opened(lambda: from_url(uri, mkdir=True), ())
+    if scheme == "memory":
+        return from_url("memory:///")
+    prefix = _PREFIXES.get(scheme)
+    if prefix is None:
+        raise StorageInvalid(f"storage address {_URL_PASSWORD.sub('//***@', uri)} is not s3, gs, az or file")
+    options: dict[str, Any] = {"timeout": REQUEST_TIMEOUT, "connect_timeout": CONNECT_TIMEOUT}
+    settings: dict[str, str] = {}
+    for name, value in ((k.lower(), v.strip()) for k, v in secret.items()):
+        if name.removeprefix(prefix) in _CLIENT_OPTIONS:
+            options[name.removeprefix(prefix)] = value
+        elif name.startswith(prefix):
+            settings[name] = value
+    # One retry: the queue waits and tries again, where it is counted.
+    retry: Any = {"max_retries": 1, "retry_timeout": REQUEST_TIMEOUT}
+    config: Any = settings
+    client: Any = options
+    return _opened(
+        lambda: from_url(uri, config=config, client_options=client, retry_config=retry), tuple(secret.values())
+    )
+
+
+def _opened(open_: Callable[[], ObjectStore], secrets: tuple[str, ...]) -> ObjectStore:
+    try:
+        return open_()
+    except (exceptions.BaseError, OSError, ValueError) as error:
+        raise StorageInvalid(_sentence(error, secrets)) from None
+
+
+def _parse_error(error: Exception, secrets: tuple[str, ...]) -> EdgeError:
+    kind: type[StorageError] = StorageUnavailable
+    if isinstance(error, exceptions.PermissionDeniedError | exceptions.UnauthenticatedError | PermissionError):
+        kind = StorageDenied
+    elif isinstance(error, exceptions.UnknownConfigurationKeyError | FileNotFoundError | ValueError):
+        kind = StorageInvalid
+    return kind(_sentence(error, secrets))
+
+
+def _sentence(error: Exception, secrets: tuple[str, ...]) -> str:
+    """Return the first line of an error, short, and without any value of the Secret."""
+    text = str(error).partition("\n")[0] or type(error).__name__
+    for value in sorted((s.strip() for s in secrets), key=len, reverse=True):
+        if len(value) > 3:
+            text = text.replace(value, "***")
+    return _URL_PASSWORD.sub("//***@", text)[:300]
