@@ -53,8 +53,8 @@ class JobView:
     failure: str = ""
     """Reason and message of the condition Failed."""
     is_suspended: bool = False
-    live: Mapping[str, Any] = field(default_factory=dict)
-    """The Job as the API returned it: what is applied again must not touch its immutable fields."""
+    attempt: int = 0
+    """Attempt that the Job is; 0: planning or reporting."""
 
     @property
     def has_ended(self) -> bool:
@@ -74,6 +74,8 @@ class PodView:
     exit_code: int | None = None
     message: str = ""
     """Termination message of the container."""
+    waiting: str = ""
+    """Why the container does not run yet, such as ImagePullBackOff."""
 
     @property
     def has_ended(self) -> bool:
@@ -156,25 +158,31 @@ def parse_job(raw: Mapping[str, Any]) -> JobView:
         is_failed=failed.get("status") == "True",
         failure=": ".join(filter(None, (failed.get("reason"), failed.get("message")))),
         is_suspended=bool(spec.get("suspend")),
-        live=raw,
+        attempt=_parse_attempt(raw),
     )
 
 
 def parse_pod(raw: Mapping[str, Any]) -> PodView:
     """Return the view of a pod manifest."""
     labels, status = raw["metadata"].get("labels") or {}, raw.get("status") or {}
-    container = next(iter(status.get("containerStatuses") or ()), {})
-    ended = (container.get("state") or {}).get("terminated") or {}
-    attempt = labels.get(LABEL_ATTEMPT, "0")
+    container: Mapping[str, Any] = next(iter(status.get("containerStatuses") or ()), {})
+    state = container.get("state") or {}
+    ended = state.get("terminated") or {}
     return PodView(
         name=raw["metadata"]["name"],
         job=labels.get(LABEL_JOB, ""),
         step=labels.get(LABEL_STEP, ""),
-        attempt=int(attempt) if attempt.isdecimal() else 0,
+        attempt=_parse_attempt(raw),
         phase=status.get("phase", "Pending"),
         exit_code=ended.get("exitCode"),
         message=(ended.get("message") or "").strip(),
+        waiting=(state.get("waiting") or {}).get("reason", ""),
     )
+
+
+def _parse_attempt(raw: Mapping[str, Any]) -> int:
+    text = (raw["metadata"].get("labels") or {}).get(LABEL_ATTEMPT, "")
+    return int(text) if text.isdecimal() else 0
 
 
 def _condition(status: Mapping[str, Any], type_: str) -> Mapping[str, Any]:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from toolorch_api.evalrun import EvalRun
 from toolorch_api.keys import run_folder
-
 from toolorch_operator.defaults import Defaults
 
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from toolorch_api.conditions import RunCondition, is_true
 from toolorch_api.evalrun import EvalRun
-
 from toolorch_operator.evalrun.names import attempt_job, plan_job, report_job
 from toolorch_operator.evalrun.observed import ObservedRun
 from toolorch_operator.evalrun.settled import is_finished, is_settled

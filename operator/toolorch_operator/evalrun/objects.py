@@ -1,0 +1,135 @@
+"""The children of a run, as manifests: the ConfigMap with run.json, and the Jobs plan, attempt and report. PURE."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from toolorch_api.evalrun import KIND, EvalRun
+from toolorch_api.meta import LABEL_ATTEMPT, LABEL_STEP, child_labels
+from toolorch_api.shard import ExitCode, PoolInput, RunInput
+from toolorch_operator.defaults import Defaults
+from toolorch_operator.evalrun.names import attempt_job, input_config_map, plan_job, report_job
+from toolorch_operator.evalrun.observed import PoolView
+from toolorch_operator.evalrun.output import resolve_output
+from toolorch_operator.evalrun.template import build_pod_spec
+from toolorch_operator.owner import build_owner_reference
+from toolorch_operator.plan import Manifest
+
+# Restarts of one shard, or of planning and reporting, that are no disruption; Kubernetes doubles the wait from 10 s.
+BACKOFF_LIMIT = 3
+# First match wins: what the cluster or a SIGTERM did costs no retry; what cannot work is not tried again.
+POD_FAILURE_RULES: list[dict[str, Any]] = [
+    {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+    {"action": "FailJob", "onExitCodes": {"operator": "In", "values": [int(ExitCode.BAD_INPUT)]}},
+    {"action": "Ignore", "onExitCodes": {"operator": "In", "values": [int(ExitCode.DRAINED)]}},
+]
+
+
+def build_input(run: EvalRun, pools: Mapping[str, PoolView], root: str, spec_hash: str) -> Manifest:
+    """Return the ConfigMap with run.json, the same text for the same spec."""
+    told = RunInput(
+        name=run.metadata.name,
+        namespace=run.metadata.namespace,
+        uid=run.metadata.uid,
+        spec=run.spec,
+        spec_hash=spec_hash,
+        root=root,
+        pools={name: _build_pool_input(pools[name]) for name in run.spec.roles.pools()},
+    )
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": _build_metadata(run, input_config_map(run), {}),
+        "data": {"run.json": told.model_dump_json(by_alias=True, exclude_none=True)},
+    }
+
+
+def build_plan_job(run: EvalRun, defaults: Defaults) -> Manifest:
+    """Return the Job that writes the manifest; it asks no model, so it may run before the pools are ready."""
+    return _build_single_job(run, defaults, plan_job(run), "plan")
+
+
+def build_report_job(run: EvalRun, defaults: Defaults) -> Manifest:
+    """Return the Job that writes the report."""
+    return _build_single_job(run, defaults, report_job(run), "report")
+
+
+def build_attempt_job(
+    run: EvalRun, defaults: Defaults, attempt: int, shards: int, pools: Mapping[str, PoolView]
+) -> Manifest:
+    """Return the Indexed Job of an attempt, one index per shard of its assignment.
+
+    No shard's failure ends the Job early (maxFailedIndexes is all of them), and none is deleted by age: results decide.
+    """
+    spec = {
+        "completionMode": "Indexed",
+        "completions": shards,
+        "parallelism": shards,
+        "backoffLimitPerIndex": BACKOFF_LIMIT,
+        "maxFailedIndexes": shards,
+        # A second pod of an index starts only when the first has ended.
+        "podReplacementPolicy": "Failed",
+    }
+    used = [pools[name] for name in run.spec.roles.pools()]
+    return _build_job(run, defaults, attempt_job(run, attempt), "shard", attempt, spec, used)
+
+
+def build_suspension(run: EvalRun, job: str, *, suspend: bool) -> Manifest:
+    """Return the one field of a Job that suspends or resumes it; the rest of a Job is immutable and stays unsaid."""
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": job, "labels": child_labels(KIND, run.metadata.name)},
+        "spec": {"suspend": suspend},
+    }
+
+
+def _build_pool_input(pool: PoolView) -> PoolInput:
+    return PoolInput(
+        model=pool.model,
+        served_model_name=pool.served_name,
+        external=pool.external,
+        chat_template_kwargs=dict(pool.chat_template_kwargs),
+    )
+
+
+def _build_single_job(run: EvalRun, defaults: Defaults, name: str, step: str) -> Manifest:
+    return _build_job(run, defaults, name, step, 0, {"backoffLimit": BACKOFF_LIMIT, "podReplacementPolicy": "Failed"})
+
+
+def _build_job(
+    run: EvalRun,
+    defaults: Defaults,
+    name: str,
+    step: str,
+    attempt: int,
+    spec: dict[str, Any],
+    pools: list[PoolView] | None = None,
+) -> Manifest:
+    output = resolve_output(run, defaults)
+    secret = output.secret if output else ""
+    labels = {LABEL_STEP: step} | ({LABEL_ATTEMPT: str(attempt)} if attempt else {})
+    pod = build_pod_spec(defaults.evaluator_image, step, attempt, secret, input_config_map(run), pools or [])
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": _build_metadata(run, name, labels),
+        "spec": {
+            **spec,
+            "podFailurePolicy": {"rules": POD_FAILURE_RULES},
+            "template": {
+                "metadata": {"labels": child_labels(KIND, run.metadata.name, **labels)},
+                "spec": pod,
+            },
+        },
+    }
+
+
+def _build_metadata(run: EvalRun, name: str, labels: dict[str, str]) -> dict[str, Any]:
+    return {
+        "name": name,
+        "namespace": run.metadata.namespace,
+        "labels": child_labels(KIND, run.metadata.name, **labels),
+        "ownerReferences": [build_owner_reference(KIND, run.metadata.name, run.metadata.uid)],
+    }
