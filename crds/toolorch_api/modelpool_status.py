@@ -72,9 +72,11 @@ class Ladder(StatusModel):
     """What the ladder must not forget: written before the change that it justifies."""
 
     generation: int = 0
-    """Generation of the spec that the counts belong to; a new one starts afresh."""
+    """Generation of the spec at which the counts began."""
+    spec_hash: str = ""
+    """Hash of the spec's fields that bear on memory; a new one starts afresh, which a mere scaling does not."""
     attempts: int = 0
-    """Changes made for this generation."""
+    """Changes made since then."""
     last_crash: str = ""
     """Newest crash counted: pod UID and restart count."""
     counted: Annotated[list[str], Field(max_length=64)] = Field(default_factory=list)
