@@ -6,11 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from toolorch_api.meta import LABEL_INSTANCE
+from toolorch_api.meta import GROUP, LABEL_INSTANCE
 from toolorch_operator.plan import Manifest
 
 CONTAINER = "server"
 """Name of the container that runs the model server."""
+
+ANNOTATION_SPEC = f"{GROUP}/spec-hash"
+"""Annotation of a pod: hash of the memory-related spec that it was built from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,8 @@ class PodView:
     """Ends of the container that the pod still remembers, oldest first; at most two."""
     command: tuple[str, ...] = ()
     """What the container was started with: command and args."""
+    spec_hash: str = ""
+    """Hash of the memory-related spec that the pod was built from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +123,7 @@ def parse_pod(manifest: Mapping[str, Any]) -> PodView:
         unschedulable=_unschedulable(status),
         terminations=_terminations(live, restarts),
         command=(*(container.get("command") or ()), *(container.get("args") or ())),
+        spec_hash=(meta.get("annotations") or {}).get(ANNOTATION_SPEC, ""),
     )
 
 

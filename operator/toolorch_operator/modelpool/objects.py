@@ -1,0 +1,128 @@
+"""The children of a pool as manifests: Deployments, Services and the two ConfigMaps. PURE."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from toolorch_api.meta import API_VERSION, LABEL_INSTANCE, child_labels
+from toolorch_api.modelpool import KIND, SERVER_PORT, Engine, ModelPool
+from toolorch_api.modelpool_status import Effective, InstanceState
+from toolorch_operator.defaults import Defaults
+from toolorch_operator.modelpool.instances import Replica, instance_names
+from toolorch_operator.modelpool.memory import spec_hash
+from toolorch_operator.modelpool.observed import ANNOTATION_SPEC
+from toolorch_operator.modelpool.pod import LAUNCHER_FILE, build_pod_spec
+from toolorch_operator.plan import Manifest
+
+# Spare time for the kubelet before a Deployment calls a start late, which only tools like `kubectl rollout` read.
+_ROLLOUT_SPARE_SECONDS = 60
+
+
+def build_objects(
+    pool: ModelPool, effective: Effective, replicas: Sequence[Replica], defaults: Defaults
+) -> tuple[Manifest, ...]:
+    """Return all children in the order in which they must exist; an external pool has its endpoints only."""
+    endpoints = build_endpoints(pool, replicas)
+    if pool.spec.engine is Engine.EXTERNAL:
+        return (endpoints,)
+    names = instance_names(pool)
+    return (
+        build_launcher(pool, defaults),
+        endpoints,
+        build_service(pool),
+        *(build_service(pool, name) for name in names),
+        *(build_deployment(pool, name, effective, defaults) for name in names),
+    )
+
+
+def build_deployment(pool: ModelPool, instance: str, effective: Effective, defaults: Defaults) -> Manifest:
+    """Return the Deployment of one replica; it never runs two pods at once, since the GPU is taken."""
+    labels = _labels(pool, instance)
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": _metadata(pool, instance, labels),
+        "spec": {
+            "replicas": 1,
+            "strategy": {"type": "Recreate"},
+            "revisionHistoryLimit": 1,
+            "progressDeadlineSeconds": pool.spec.startup.timeout_seconds + _ROLLOUT_SPARE_SECONDS,
+            "selector": {"matchLabels": labels},
+            "template": {
+                "metadata": {"labels": labels, "annotations": {ANNOTATION_SPEC: spec_hash(pool.spec)}},
+                "spec": build_pod_spec(pool, effective, defaults),
+            },
+        },
+    }
+
+
+def build_service(pool: ModelPool, instance: str | None = None) -> Manifest:
+    """Return the Service of one replica, or of all of them."""
+    labels = _labels(pool, instance)
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": _metadata(pool, instance or pool.metadata.name, labels),
+        "spec": {
+            "type": "ClusterIP",
+            "selector": labels,
+            "ports": [{"name": "http", "port": SERVER_PORT, "targetPort": SERVER_PORT, "protocol": "TCP"}],
+        },
+    }
+
+
+def build_launcher(pool: ModelPool, defaults: Defaults) -> Manifest:
+    """Return the ConfigMap with the program that wraps the model server."""
+    return _config_map(pool, f"{pool.metadata.name}-launcher", {LAUNCHER_FILE: defaults.launcher_source})
+
+
+def build_endpoints(pool: ModelPool, replicas: Sequence[Replica]) -> Manifest:
+    """Return the ConfigMap by which runs, and ToolOrchestra's scripts, find the servers."""
+    lasting = [r for r in replicas if r.state is not InstanceState.DRAINING]
+    endpoints = {
+        "model": pool.spec.model,
+        "servedModelName": pool.spec.served_name,
+        "generation": pool.metadata.generation,
+        "endpoints": [{"name": r.name, "url": r.url, "ready": r.state is InstanceState.READY} for r in lasting],
+    }
+    # Those scripts draw a server at random and put "http://" before its address: only what answers so is listed.
+    plain = (urlsplit(r.url) for r in lasting if r.state is InstanceState.READY and r.url.startswith("http://"))
+    servers = [{"ip_addr": url.hostname, "port": str(url.port or 80)} for url in plain]
+    texts = {
+        "endpoints.json": json.dumps(endpoints),
+        "model_config.json": json.dumps({pool.spec.served_name: servers}),
+    }
+    return _config_map(pool, endpoints_name(pool), texts)
+
+
+def endpoints_name(pool: ModelPool) -> str:
+    """Return the name of the endpoints ConfigMap."""
+    return f"{pool.metadata.name}-endpoints"
+
+
+def pod_selector(pool: ModelPool) -> str:
+    """Return the label selector of all pods of a pool, as text."""
+    return ",".join(f"{key}={value}" for key, value in _labels(pool).items())
+
+
+def _labels(pool: ModelPool, instance: str | None = None) -> dict[str, str]:
+    return child_labels(KIND, pool.metadata.name, **({LABEL_INSTANCE: instance} if instance else {}))
+
+
+def _metadata(pool: ModelPool, name: str, labels: dict[str, str]) -> dict[str, Any]:
+    owner = {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "name": pool.metadata.name,
+        "uid": pool.metadata.uid,
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+    return {"name": name, "namespace": pool.metadata.namespace, "labels": labels, "ownerReferences": [owner]}
+
+
+def _config_map(pool: ModelPool, name: str, texts: dict[str, str]) -> Manifest:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": _metadata(pool, name, _labels(pool)), "data": texts}
