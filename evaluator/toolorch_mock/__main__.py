@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from types import FrameType
-
-from aiohttp import web
 
 from toolorch_mock.arguments import ServeOptions, StartError, parse_options
 from toolorch_mock.brains.registry import Model, find_model
 from toolorch_mock.faults import BadFaultError, FaultSettings, parse_faults
 from toolorch_mock.phases import Line, death_lines, play, ready_lines, render, start_lines
-from toolorch_mock.references import load_reference
-from toolorch_mock.server import Server
 
-# In-flight requests get this long at SIGTERM; a hung one would never end.
-_SHUTDOWN_SECONDS = 0.5
 _EXIT_INTERRUPTED = 130
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return the exit code: 0 after SIGTERM, 1 for a failed start, 2 for bad input."""
+def main() -> int:
+    """Run this process's command line and return its exit code."""
     signal.signal(signal.SIGTERM, _interrupt)
+    return run(sys.argv[1:], os.environ)
+
+
+def run(argv: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Run a command line: 0 after SIGTERM, 1 for a failed start, 2 for bad input, 130 for SIGTERM while starting."""
     try:
-        faults = parse_faults(os.environ)
-        options = parse_options(sys.argv[1:] if argv is None else argv)
+        faults = parse_faults(environment)
+        options = parse_options(argv)
         return _serve(options, _model(options.model), faults)
     except BadFaultError as error:
         print(error, file=sys.stderr, flush=True)
@@ -68,33 +66,12 @@ def _serve(options: ServeOptions, model: Model, faults: FaultSettings) -> int:
     if death:
         play(iter(death), reached, faults.start_seconds, _write, time.sleep)
         return 1
+    # Late: it is most of this program's start, and an engine that dies needs none of it.
+    from toolorch_mock.listener import listen
+
     play(ready_lines(options), reached, faults.start_seconds, _write, time.sleep)
-    server = Server(options, model, faults, load_reference)
-    asyncio.run(_listen(server.build_app(), options))
+    listen(options, model, faults)
     return 0
-
-
-async def _listen(app: web.Application, options: ServeOptions) -> None:
-    """Serve until SIGTERM or SIGINT."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    # Without an access log: probes would drown the lines that matter.
-    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=_SHUTDOWN_SECONDS)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, options.host, options.port).start()
-        _tell("Started server process", "Waiting for application startup.", "Application startup complete.")
-        await stop.wait()
-    finally:
-        _tell("Shutting down", "Waiting for application shutdown.", "Application shutdown complete.")
-        await runner.cleanup()
-
-
-def _tell(*texts: str) -> None:
-    for text in texts:
-        print(f"(APIServer pid={os.getpid()}) INFO:     {text}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
