@@ -56,3 +56,9 @@ def build_owner_reference(kind: str, name: str, uid: str) -> dict[str, Any]:
         "controller": True,
         "blockOwnerDeletion": True,
     }
+
+
+def is_owned_by_namesake(child: Mapping[str, Any], key: Key) -> bool:
+    """Tell whether an object belongs to an owner of this kind and name, of whatever uid."""
+    references = (child.get("metadata") or {}).get("ownerReferences") or []
+    return any(r.get("kind") == key.kind and r.get("name") == key.name for r in references)

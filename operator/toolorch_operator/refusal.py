@@ -1,0 +1,69 @@
+"""What status says when an object cannot be worked on as it is: its spec, or a child that the API server refuses. PURE."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import pydantic
+
+from toolorch_api import modelpool
+from toolorch_api.conditions import (
+    Condition,
+    PoolCondition,
+    PoolReason,
+    RunCondition,
+    RunReason,
+    Truth,
+    find_condition,
+    with_condition,
+)
+
+MAX_MESSAGE = 1024
+
+
+def compute_refused_status(raw: Mapping[str, Any], message: str, now: datetime) -> dict[str, Any]:
+    """Return the status of an object as read, with the conditions that say what the user has to change."""
+    is_pool = raw["kind"] == modelpool.KIND
+    ready, stalled = (
+        (PoolCondition.READY, PoolCondition.STALLED) if is_pool else (RunCondition.PROGRESSING, RunCondition.STALLED)
+    )
+    reason = PoolReason.INVALID_SPEC if is_pool else RunReason.INVALID_SPEC
+    before = dict(raw.get("status") or {})
+    generation = raw["metadata"].get("generation", 0)
+    conditions = _parse_conditions(before)
+    for type_, truth in ((ready, Truth.FALSE), (stalled, Truth.TRUE)):
+        conditions = with_condition(
+            conditions, type_, truth, reason, message[:MAX_MESSAGE], generation=generation, now=now
+        )
+    dumped = [c.model_dump(mode="json", by_alias=True) for c in conditions]
+    return {**before, "observedGeneration": generation, "reason": str(reason), "conditions": dumped}
+
+
+def is_refused(raw: Mapping[str, Any]) -> bool:
+    """Tell whether status says already that this generation is refused."""
+    status = raw.get("status") or {}
+    stalled = find_condition(_parse_conditions(status), PoolCondition.STALLED)
+    generation = raw["metadata"].get("generation", 0)
+    return (
+        stalled is not None
+        and stalled.status is Truth.TRUE
+        and stalled.reason == PoolReason.INVALID_SPEC
+        and stalled.observed_generation == generation
+    )
+
+
+def build_sentence(error: pydantic.ValidationError) -> str:
+    """Return what is wrong with a spec: each field with its message."""
+    return "; ".join(f"{'.'.join(map(str, e['loc'])) or 'object'}: {e['msg']}" for e in error.errors())
+
+
+def _parse_conditions(status: Mapping[str, Any]) -> list[Condition]:
+    conditions = []
+    for raw in status.get("conditions") or ():
+        try:
+            conditions.append(Condition.model_validate(raw))
+        except pydantic.ValidationError:
+            continue
+    return conditions
