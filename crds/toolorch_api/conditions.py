@@ -98,6 +98,7 @@ class RunReason(StrEnum):
     REPORT_FAILED = "ReportFailed"
     REPORT_WRITTEN = "ReportWritten"
     RESULTS_LOOK_BROKEN = "ResultsLookBroken"
+    RESULTS_PLAUSIBLE = "ResultsPlausible"
     BAD_INPUT = "BadInput"
     UNITS_MISSING = "UnitsMissing"
     ALL_UNITS_SCORED = "AllUnitsScored"

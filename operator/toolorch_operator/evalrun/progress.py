@@ -1,4 +1,4 @@
-"""How far a run is, from its shards' progress objects: counts, usage, the expected end, and when to look again. PURE."""
+"""How far a run is, by its shards: counts, usage, the expected end, and when to look again. PURE."""
 
 from __future__ import annotations
 

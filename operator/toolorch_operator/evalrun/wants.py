@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from toolorch_api.conditions import RunCondition, is_true
 from toolorch_api.evalrun import EvalRun
+from toolorch_operator.evalrun.attempts import current_attempt
 from toolorch_operator.evalrun.names import attempt_job, plan_job, report_job
 from toolorch_operator.evalrun.observed import ObservedRun
 from toolorch_operator.evalrun.settled import is_finished, is_settled
@@ -42,14 +43,17 @@ def wanted_facts(run: EvalRun, observed: ObservedRun) -> StorageWants:
     if is_settled(run.status) or not observed.secret_exists:
         return StorageWants()
     if is_finished(run.status) or report_job(run) in observed.jobs:
-        return StorageWants(manifest=not is_finished(run.status), progress=not is_finished(run.status), summary=True)
-    if run.status.attempt == 0:
+        return StorageWants(summary=True)
+    attempt = current_attempt(run, observed)
+    if run.spec.suspend:
+        return StorageWants(progress=attempt > 0)
+    if attempt == 0:
         return _before_attempts(run, observed)
-    job = observed.jobs.get(attempt_job(run, run.status.attempt))
+    job = observed.jobs.get(attempt_job(run, attempt))
     audit = job is None or job.has_ended or job.is_suspended or _looks_done(run)
     return StorageWants(
-        manifest=audit,
-        assignment=run.status.attempt if job is None else None,
+        manifest=audit or run.status.units.total == 0,
+        assignment=attempt if job is None else None,
         progress=True,
         results=audit,
         errors=audit,
@@ -59,7 +63,8 @@ def wanted_facts(run: EvalRun, observed: ObservedRun) -> StorageWants:
 def _before_attempts(run: EvalRun, observed: ObservedRun) -> StorageWants:
     job = observed.jobs.get(plan_job(run))
     planned = is_true(run.status.conditions, RunCondition.PLANNED) or (job is not None and job.is_complete)
-    return StorageWants(manifest=True, results=planned, errors=planned, progress=planned)
+    # An assignment or results are there already where status was lost.
+    return StorageWants(True, assignment=1 if planned else None, progress=planned, results=planned, errors=planned)
 
 
 def _looks_done(run: EvalRun) -> bool:

@@ -1,0 +1,58 @@
+"""The first part of a run: its input and its manifest. PURE.
+
+The plan Job asks no model. It starts as soon as the pools exist, so that its start-up hides behind theirs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from toolorch_api.conditions import RunCondition, RunReason
+from toolorch_api.evalrun import EvalRun
+from toolorch_api.shard import ExitCode
+from toolorch_operator.defaults import Defaults
+from toolorch_operator.evalrun.ending import fail
+from toolorch_operator.evalrun.names import plan_job
+from toolorch_operator.evalrun.objects import build_plan_job
+from toolorch_operator.evalrun.observed import ObservedRun
+from toolorch_operator.evalrun.pools import all_pools_exist, say_pools
+from toolorch_operator.evalrun.status import TERMINATION_MESSAGE
+from toolorch_operator.evalrun.step import Says, Step, go_on, hold
+
+# Seconds: planning takes a pod's start, and everything else waits for it.
+LOOK_AGAIN = 1.0
+
+
+def plan_units(run: EvalRun, observed: ObservedRun, defaults: Defaults) -> Step:
+    """Return the next step towards a manifest."""
+    job = observed.jobs.get(plan_job(run))
+    if job is not None and job.has_ended:
+        return fail(run, observed, RunReason.PLAN_FAILED, _why(run, observed), {RunCondition.PLANNED: False})
+    if job is not None:
+        return _say_planning(go_on(RunReason.PLANNING, _describe_pods(run, observed), LOOK_AGAIN))
+    if not all_pools_exist(run, observed):
+        return hold(RunReason.WAITING_FOR_POOLS, say_pools(run, observed).message)
+    if observed.live_pods(plan_job(run)):
+        return go_on(RunReason.PLANNING, "a pod of a deleted plan Job is still ending", LOOK_AGAIN)
+    step = _say_planning(go_on(RunReason.PLANNING, "units are being listed", LOOK_AGAIN))
+    return replace(step, create=(build_plan_job(run, defaults),))
+
+
+def _say_planning(step: Step) -> Step:
+    says = {**step.says, RunCondition.PLANNED: Says(False, RunReason.PLANNING)}
+    return replace(step, says=says)
+
+
+def _describe_pods(run: EvalRun, observed: ObservedRun) -> str:
+    waiting = [pod.waiting for pod in observed.live_pods(plan_job(run)) if pod.waiting]
+    return "units are being listed" + (f"; its pod waits: {waiting[0]}" if waiting else "")
+
+
+def _why(run: EvalRun, observed: ObservedRun) -> str:
+    job = observed.jobs[plan_job(run)]
+    if job.is_complete:
+        return f"Job {job.name} is complete, but manifest.json is not in storage"
+    pods = [pod for pod in observed.pods if pod.job == job.name and pod.exit_code]
+    refused = [pod for pod in pods if pod.exit_code == ExitCode.BAD_INPUT]
+    last = next((pod.message for pod in [*refused, *pods] if pod.message), "")
+    return last[:TERMINATION_MESSAGE] or job.failure or f"Job {job.name} failed"

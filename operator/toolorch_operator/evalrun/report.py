@@ -1,0 +1,52 @@
+"""What status takes from the report: the head of summary.json, and where report.html lies. PURE."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from toolorch_api.conditions import RunReason
+from toolorch_api.evalrun import EvalRun
+from toolorch_api.evalrun_status import UnitCounts
+from toolorch_api.keys import REPORT_KEY
+from toolorch_api.shard import Summary
+from toolorch_operator.defaults import Defaults
+from toolorch_operator.evalrun.names import report_job
+from toolorch_operator.evalrun.observed import ObservedRun
+from toolorch_operator.evalrun.output import resolve_output
+from toolorch_operator.evalrun.status import TERMINATION_MESSAGE
+from toolorch_operator.evalrun.step import Says
+
+REPORTING = Says(None, RunReason.REPORTING, "the report is being written")
+LOOK_AGAIN = timedelta(seconds=2)
+
+
+def summary_fields(run: EvalRun, summary: Summary, defaults: Defaults) -> dict[str, Any]:
+    """Return the fields of status that the report's summary holds."""
+    output = resolve_output(run, defaults)
+    return {
+        "units": UnitCounts(
+            total=summary.total,
+            done=summary.scored,
+            passed=summary.passed,
+            failed=summary.failed,
+            infra_errors=summary.infra_errors,
+        ),
+        "score": summary.score,
+        "score_scheduled": summary.score_scheduled,
+        "interval": summary.interval,
+        "pass_hat_k": summary.pass_hat_k,
+        "usage": summary.usage,
+        "report": f"{output.root}/{REPORT_KEY}" if output else "",
+    }
+
+
+def say_report(run: EvalRun, observed: ObservedRun) -> Says:
+    """Return what ReportReady says once the summary is there or the report's Job has ended."""
+    if observed.storage.summary is not None:
+        return Says(True, RunReason.REPORT_WRITTEN, "report.html and summary.json are in storage")
+    name = report_job(run)
+    words = next((pod.message for pod in observed.pods if pod.job == name and pod.message), "")
+    job = observed.jobs.get(name)
+    why = words[:TERMINATION_MESSAGE] or (job.failure if job else "") or "it left no summary.json"
+    return Says(False, RunReason.REPORT_FAILED, f"Job {name}: {why}; results and verdict stand")

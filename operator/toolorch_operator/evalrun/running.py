@@ -1,0 +1,127 @@
+"""The middle part of a run: attempts at what is missing, until nothing is or no further attempt may be made. PURE.
+
+An attempt is over when its Job is. A Job that vanished is not: it is made again from the same assignment, once its
+pods are gone, and costs no retry; shards skip every unit that has a result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from toolorch_api.conditions import RunCondition, RunReason
+from toolorch_api.evalrun import EvalRun, spec_hash
+from toolorch_api.evalrun_status import UnitCounts
+from toolorch_operator.defaults import Defaults
+from toolorch_operator.evalrun.attempts import (
+    build_assignment,
+    build_assignment_blob,
+    current_attempt,
+    may_retry,
+)
+from toolorch_operator.evalrun.audit import audit
+from toolorch_operator.evalrun.ending import conclude, stop_jobs
+from toolorch_operator.evalrun.names import attempt_job
+from toolorch_operator.evalrun.objects import build_attempt_job
+from toolorch_operator.evalrun.observed import JobView, ObservedRun
+from toolorch_operator.evalrun.pools import say_pools
+from toolorch_operator.evalrun.progress import count_units, expected_seconds, format_eta, next_look, sum_usage
+from toolorch_operator.evalrun.step import Says, Step, go_on, hold
+from toolorch_operator.evalrun.verdict import find_cause, is_overdue
+
+# Seconds until a look at pods that are ending.
+DRAIN_LOOK = 1.0
+
+
+def run_attempts(run: EvalRun, observed: ObservedRun, defaults: Defaults, now: datetime) -> Step:
+    """Return the next step of a run that has a manifest."""
+    attempt = current_attempt(run, observed)
+    job = observed.jobs.get(attempt_job(run, attempt))
+    if is_overdue(run, now) and job is not None and not job.has_ended:
+        stopped = _stop_overdue(run, observed, job)
+        if stopped is not None:
+            return stopped
+    elif job is not None and not job.has_ended and not _is_done(run, observed, attempt):
+        return _watch(run, observed, attempt, now)
+    elif job is None and observed.live_pods(attempt_job(run, attempt)):
+        return go_on(RunReason.RUNNING, f"attempt {attempt}: pods of its deleted Job are still ending", DRAIN_LOOK)
+    return _take_stock(run, observed, defaults, attempt, now)
+
+
+def progress_fields(run: EvalRun, observed: ObservedRun, attempt: int) -> dict[str, Any]:
+    """Return the fields of status that the shards' progress gives."""
+    progress = observed.storage.progress
+    return {"units": count_units(progress, attempt, _total(run, observed)), "usage": sum_usage(progress)}
+
+
+def _is_done(run: EvalRun, observed: ObservedRun, attempt: int) -> bool:
+    """Whether every unit has a result though the Job has not ended: its pods' ends need not be waited for."""
+    found = audit(observed.storage, attempt)
+    return found is not None and not found.missing
+
+
+def _watch(run: EvalRun, observed: ObservedRun, attempt: int, now: datetime) -> Step:
+    fields = progress_fields(run, observed, attempt)
+    units: UnitCounts = fields["units"]
+    seconds = expected_seconds(observed.storage.progress, attempt, now)
+    # All units counted but results not listed in this look: the next one lists them.
+    unlisted = 0 < units.total <= units.done and observed.storage.results is None
+    look = 0.0 if unlisted else next_look(seconds).total_seconds()
+    message = f"attempt {attempt}: {units.done} of {units.total} done, {units.running} running"
+    return go_on(RunReason.RUNNING, message, look, eta=format_eta(seconds), attempt=attempt, **fields)
+
+
+def _take_stock(run: EvalRun, observed: ObservedRun, defaults: Defaults, attempt: int, now: datetime) -> Step:
+    found = audit(observed.storage, attempt)
+    if found is None:
+        return go_on(RunReason.AUDITING, "results are being listed", 0.0, **_planned_fields(run, observed))
+    cause = find_cause(run, observed, attempt, now)
+    job = observed.jobs.get(attempt_job(run, attempt))
+    is_last = job is not None and (cause is not None or not may_retry(run, attempt))
+    if not found.missing or is_last or (cause is not None and attempt > 0):
+        return conclude(run, observed, defaults, found, cause, now)
+    pools = say_pools(run, observed)
+    if not pools.truth:
+        return hold(pools.reason, pools.message, units=found.units)
+    return _begin(run, observed, defaults, attempt if job is None and attempt else attempt + 1, found.missing, now)
+
+
+def _begin(
+    run: EvalRun, observed: ObservedRun, defaults: Defaults, attempt: int, missing: Sequence[int], now: datetime
+) -> Step:
+    known = observed.storage.assignment
+    given = known if known is not None and known.attempt == attempt else None
+    assignment = given or build_assignment(run, attempt, missing, spec_hash(run.spec))
+    shards = len(assignment.shards)
+    message = f"attempt {attempt}: {len(missing)} missing units over {shards} shards"
+    start = run.status.start_time or now.replace(microsecond=0)
+    fields = {**_planned_fields(run, observed), "attempt": attempt, "start_time": start}
+    step = go_on(RunReason.RUNNING, message, next_look(None).total_seconds(), **fields)
+    running = Says(False, RunReason.RUNNING)
+    ends = dict.fromkeys((RunCondition.COMPLETE, RunCondition.FAILED, RunCondition.RESULTS_COMPLETE), running)
+    return Step(
+        {**step.says, **ends},
+        step.changes,
+        blobs=() if given else (build_assignment_blob(assignment),),
+        create=(build_attempt_job(run, defaults, attempt, shards, observed.pools),),
+        status_first=True,
+        requeue=step.requeue,
+    )
+
+
+def _planned_fields(run: EvalRun, observed: ObservedRun) -> dict[str, Any]:
+    return {"units": run.status.units.model_copy(update={"total": _total(run, observed)})}
+
+
+def _total(run: EvalRun, observed: ObservedRun) -> int:
+    manifest = observed.storage.manifest
+    return run.status.units.total if manifest is None else len(manifest.units)
+
+
+def _stop_overdue(run: EvalRun, observed: ObservedRun, job: JobView) -> Step | None:
+    stopping = stop_jobs(run, observed)
+    if not stopping and not observed.live_pods(job.name):
+        return None
+    step = hold(RunReason.DEADLINE_EXCEEDED, f"deadlines.runSeconds has passed: Job {job.name} stops", DRAIN_LOOK)
+    return Step(step.says, apply=stopping, requeue=step.requeue)

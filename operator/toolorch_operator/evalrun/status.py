@@ -1,0 +1,113 @@
+"""The next status of a run and the Events of its transitions, from a step and the status before. PURE."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from toolorch_api.conditions import Condition, RunCondition, RunReason, find_condition, is_true, with_condition
+from toolorch_api.evalrun import EvalRun
+from toolorch_api.evalrun_status import EvalRunStatus
+from toolorch_operator.evalrun.step import Says, Step
+from toolorch_operator.plan import Event
+
+# What each condition says before anything is known; every condition stands in every status.
+AT_FIRST: Mapping[RunCondition, Says] = {
+    RunCondition.POOLS_READY: Says(None, RunReason.NOT_STARTED),
+    RunCondition.PLANNED: Says(False, RunReason.NOT_STARTED),
+    RunCondition.PROGRESSING: Says(False, RunReason.NOT_STARTED),
+    RunCondition.RESULTS_COMPLETE: Says(False, RunReason.NOT_STARTED),
+    RunCondition.REPORT_READY: Says(False, RunReason.NOT_STARTED),
+    RunCondition.COMPLETE: Says(False, RunReason.NOT_STARTED),
+    RunCondition.FAILED: Says(False, RunReason.NOT_STARTED),
+    RunCondition.SUSPENDED: Says(False, RunReason.NOT_SUSPENDED),
+}
+TERMINATION_MESSAGE = 500
+"""Characters of a pod's own words that go into a condition."""
+QUIET_REASONS = frozenset(
+    {RunReason.RUNNING, RunReason.PLANNING, RunReason.AUDITING, RunReason.RUN_COMPLETE, RunReason.RUN_FAILED}
+)
+"""Reasons of Progressing that another condition's Event tells already."""
+BAD_WHEN_TRUE = frozenset({RunCondition.FAILED, RunCondition.RESULTS_SUSPECT})
+TOLD_WHEN_TRUE = (
+    RunCondition.PLANNED,
+    RunCondition.REPORT_READY,
+    RunCondition.RESULTS_SUSPECT,
+    RunCondition.COMPLETE,
+    RunCondition.FAILED,
+)
+
+
+def compute_status(run: EvalRun, step: Step, now: datetime) -> EvalRunStatus:
+    """Return the status after a step: its changes, every condition, and the columns made of them."""
+    says = {**{t: _repeat(run.status, t) or first for t, first in AT_FIRST.items()}, **step.says}
+    conditions = list(run.status.conditions)
+    moment = now.replace(microsecond=0)
+    for type_, said in says.items():
+        conditions = with_condition(
+            conditions, type_, said.truth, said.reason, said.message, generation=run.metadata.generation, now=moment
+        )
+    status = run.status.model_copy(update={**step.changes, "conditions": conditions})
+    units = status.units
+    columns = {
+        "observed_generation": run.metadata.generation,
+        "done": f"{units.done}/{units.total}" if units.total else "",
+        "reason": _headline(conditions),
+        "tokens": status.usage.prompt_tokens + status.usage.completion_tokens,
+    }
+    return status.model_copy(update=columns)
+
+
+def build_events(before: EvalRunStatus, after: EvalRunStatus) -> tuple[Event, ...]:
+    """Return an Event per transition; counts that move tell nothing."""
+    events = [_tell(after, t) for t in TOLD_WHEN_TRUE if _became_true(before, after, t)]
+    if after.attempt > before.attempt:
+        events.append(_tell(after, RunCondition.PROGRESSING))
+    elif _reason(before, RunCondition.PROGRESSING) != _reason(after, RunCondition.PROGRESSING):
+        events += _tell_progressing(after)
+    if _reason(after, RunCondition.REPORT_READY) == RunReason.REPORT_FAILED:
+        events += _tell_once(before, after, RunCondition.REPORT_READY)
+    return tuple(events)
+
+
+def _tell_progressing(after: EvalRunStatus) -> list[Event]:
+    quiet = _reason(after, RunCondition.PROGRESSING) in QUIET_REASONS
+    return [] if quiet else [_tell(after, RunCondition.PROGRESSING)]
+
+
+def _tell_once(before: EvalRunStatus, after: EvalRunStatus, type_: RunCondition) -> list[Event]:
+    return [] if _reason(before, type_) == _reason(after, type_) else [_tell(after, type_)]
+
+
+def _tell(status: EvalRunStatus, type_: RunCondition) -> Event:
+    said = find_condition(status.conditions, type_)
+    assert said is not None  # every condition stands in every status
+    bad = type_ in BAD_WHEN_TRUE or said.reason in (RunReason.STORAGE_UNAVAILABLE, RunReason.REPORT_FAILED)
+    return Event(said.reason, said.message or said.reason, "Warning" if bad else "Normal")
+
+
+def _became_true(before: EvalRunStatus, after: EvalRunStatus, type_: RunCondition) -> bool:
+    return is_true(after.conditions, type_) and not is_true(before.conditions, type_)
+
+
+def _reason(status: EvalRunStatus, type_: RunCondition) -> str:
+    found = find_condition(status.conditions, type_)
+    return found.reason if found else ""
+
+
+def _repeat(status: EvalRunStatus, type_: RunCondition) -> Says | None:
+    found = find_condition(status.conditions, type_)
+    if found is None:
+        return None
+    truth = {"True": True, "False": False}.get(found.status)
+    return Says(truth, RunReason(found.reason), found.message)
+
+
+def _headline(conditions: list[Condition]) -> str:
+    if is_true(conditions, RunCondition.COMPLETE):
+        return RunReason.RUN_COMPLETE
+    failed = is_true(conditions, RunCondition.FAILED)
+    said = find_condition(conditions, RunCondition.FAILED if failed else RunCondition.PROGRESSING)
+    if said is None or (said.status == "True" and not failed) or not said.message:
+        return said.reason if said else ""
+    return f"{said.reason}: {said.message}"
