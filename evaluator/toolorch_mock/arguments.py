@@ -48,7 +48,6 @@ class ServeOptions:
     served_names: tuple[str, ...]
     host: str
     port: int
-    root_path: str
     max_model_len: int
     utilization: float
     tensor_parallel_size: int
@@ -146,7 +145,6 @@ def parse_options(argv: Sequence[str]) -> ServeOptions:
         served_names=tuple(given.served_model_name or (model,)),
         host=given.host or "0.0.0.0",
         port=8000 if given.port is None else given.port,
-        root_path=given.root_path or "",
         max_model_len=_model_len(given.max_model_len),
         utilization=_utilization(given.gpu_memory_utilization),
         tensor_parallel_size=given.tensor_parallel_size or 1,

@@ -64,10 +64,11 @@ def parse_chat(body: Any, size: int, options: ServeOptions, parses_tools: bool) 
     if not isinstance(messages, list) or not all(isinstance(m, dict) and "role" in m for m in messages):
         raise bad_request("messages: Field required: a list of objects that have a role")
     tools = _parse_tools(body.get("tools") or ())
-    choice = body.get("tool_choice", "auto" if tools else "none")
+    choice = body.get("tool_choice") or ("auto" if tools else "none")
     forced = _check_choice(choice, tools, parses_tools)
     stream = bool(body.get("stream"))
-    max_tokens = body.get("max_completion_tokens") or body.get("max_tokens")
+    limits = (body.get("max_completion_tokens"), body.get("max_tokens"))
+    max_tokens = next((limit for limit in limits if limit is not None), None)
     prompt_tokens = count_tokens(size)
     _check_length(prompt_tokens, max_tokens, options.max_model_len)
     return ChatRequest(
@@ -92,7 +93,7 @@ def _parse_tools(tools: Sequence[Any]) -> dict[str, Mapping[str, Any]]:
 
 def _check_choice(choice: Any, tools: Mapping[str, Any], parses_tools: bool) -> str | None:
     """Check tool_choice and return the function that it names."""
-    if choice in ("none", None):
+    if choice == "none":
         return None
     if not tools:
         raise bad_request("When using `tool_choice`, `tools` must be set.")

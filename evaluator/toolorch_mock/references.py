@@ -13,9 +13,9 @@ _CACHED = 4096
 @lru_cache(maxsize=_CACHED)
 def load_reference(domain: str, task_slug: str) -> Reference | None:
     """Load the reference of a τ² task; None for an unknown domain or task."""
-    from toolorch_evaluator.benchmarks.tau2 import reference
+    from toolorch_evaluator.benchmarks.tau2.reference import reference, task_id_of_slug
 
     try:
-        return reference.reference(domain, reference.task_id_of_slug(domain, task_slug))
+        return reference(domain, task_id_of_slug(domain, task_slug))
     except (KeyError, ValueError):
         return None

@@ -16,6 +16,7 @@ from aiohttp.test_utils import TestServer
 from toolorch_mock.arguments import parse_options
 from toolorch_mock.brains.registry import find_model
 from toolorch_mock.faults import FaultSettings
+from toolorch_mock.references import load_reference
 from toolorch_mock.server import Server
 
 TOOL_FLAGS = ("--enable-auto-tool-choice", "--tool-call-parser", "hermes")
@@ -53,7 +54,7 @@ async def running(
     options = parse_options(["serve", model, "--served-model-name", "served", "alias", *arguments])
     found = find_model(model)
     assert found is not None
-    app = Server(options, found, faults or FaultSettings(), lambda domain, slug: None).build_app()
+    app = Server(options, found, faults or FaultSettings(), load_reference).build_app()
     async with AsyncExitStack() as stack:
         server = TestServer(app)
         await server.start_server(shutdown_timeout=0.1)
@@ -167,6 +168,21 @@ async def test_the_id_of_an_answer_carries_the_requests_id():
     async with running() as mock:
         answer = await mock.ask(extra_headers={"X-Request-Id": "r/v/d/t/1/agent/3"})
         assert answer.id == "chatcmpl-r/v/d/t/1/agent/3"
+
+
+async def test_the_unit_of_the_requests_id_decides_what_the_oracle_does():
+    tool: Any = {"type": "function", "function": {"name": "find_user_id_by_name_zip", "parameters": SCHEMA}}
+    header = {"X-Request-Id": "a-run/control/retail/0/1/agent/1"}
+    async with running(*TOOL_FLAGS) as mock:
+        call = (await mock.ask(tools=[tool], extra_headers=header)).choices[0].message.tool_calls[0]
+        assert json.loads(call.function.arguments) == {"first_name": "Yusuf", "last_name": "Rossi", "zip": "19122"}
+
+
+@pytest.mark.parametrize("request_id", ["r/control/retail/no-task/1/agent/1", "r/control/no-domain/0/1/agent/1"])
+async def test_an_unknown_unit_is_answered_as_any_request(request_id):
+    async with running() as mock:
+        answer = await mock.ask(extra_headers={"X-Request-Id": request_id})
+        assert answer.choices[0].message.content == "Hello, how can I help?"
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ serve Qwen/Qwen3-8B --host 127.0.0.1 --port 8123 --served-model-name a b --tenso
 def test_realistic_arguments_are_taken():
     options = parse_options(WRITTEN.split())
     assert options.served_names == ("a", "b")
-    assert (options.host, options.port, options.root_path) == ("127.0.0.1", 8123, "/p")
+    assert (options.host, options.port) == ("127.0.0.1", 8123)
     assert (options.max_model_len, options.utilization, options.tensor_parallel_size) == (32000, 0.85, 2)
     assert options.auto_tools
     assert options.api_keys == ("k",)

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from toolorch_evaluator.benchmarks.tau2.dataset import splits
+from toolorch_evaluator.benchmarks.tau2.reference import reference
 from toolorch_mock.brains.base import Answer, Brain, Turn
 from toolorch_mock.brains.idle import answer_idle
 from toolorch_mock.brains.oracle import answer_oracle
@@ -156,12 +158,10 @@ def test_the_user_opens_with_the_scenarios_own_reason():
 
 
 def test_every_base_task_is_played_by_its_reference():
-    dataset = pytest.importorskip("toolorch_evaluator.benchmarks.tau2.dataset")
-    reference = pytest.importorskip("toolorch_evaluator.benchmarks.tau2.reference")
     played = 0
     for domain in ("retail", "airline", "telecom"):
-        for task_id in dataset.splits(domain)["base"]:
-            dialogue = Dialogue(reference.reference(domain, task_id))
+        for task_id in splits(domain)["base"]:
+            dialogue = Dialogue(reference(domain, task_id))
             assert dialogue.play(), (domain, task_id)
             assert dialogue.called == expected_calls(dialogue.reference), (domain, task_id)
             said = "\n".join(dialogue.agent_texts).lower().replace(",", "")
