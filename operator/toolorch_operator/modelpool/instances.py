@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from toolorch_api.modelpool import SERVER_PORT, Engine, ModelPool
 from toolorch_api.modelpool_status import InstanceState
+from toolorch_api.serving import External
 from toolorch_operator.modelpool.observed import ObservedPool, PodView, Probe, ProbeTarget
 
 _ENDED = ("Succeeded", "Failed")
@@ -58,25 +59,30 @@ def current_pod(instance: str, pods: Sequence[PodView]) -> PodView | None:
 
 
 def build_replicas(pool: ModelPool, observed: ObservedPool) -> list[Replica]:
-    """Return the wanted replicas, and after them surplus ones whose pods still run."""
+    """Return the wanted replicas, after them surplus ones whose pods still run; an external server counts as one."""
+    if pool.spec.external is not None:
+        return [_external_replica(pool, pool.spec.external, observed)]
     wanted = instance_names(pool)
-    surplus = (
-        sorted({p.instance for p in observed.pods} - set(wanted), key=_by_index) if wanted or observed.pods else []
-    )
-    return [_replica(pool, name, observed) for name in wanted] + [
-        Replica(name, service_url(pool, name), InstanceState.DRAINING, _any_pod(name, observed.pods))
-        for name in surplus
-        if name
-    ]
+    surplus = sorted({p.instance for p in observed.pods if p.instance} - set(wanted), key=_by_index)
+    return [*(_replica(pool, n, observed) for n in wanted), *(_draining(pool, n, observed.pods) for n in surplus)]
+
+
+def _external_replica(pool: ModelPool, external: External, observed: ObservedPool) -> Replica:
+    probe = observed.probes.get(pool.metadata.name)
+    # A server that wants its key first lists nothing, and is trusted to have the model.
+    is_ready = probe is not None and probe.healthy and (not probe.models or serves(pool, probe))
+    state = InstanceState.READY if is_ready else InstanceState.PENDING
+    return Replica(pool.metadata.name, external.base_url.rstrip("/"), state, None, probe)
+
+
+def _draining(pool: ModelPool, name: str, pods: Sequence[PodView]) -> Replica:
+    pod = next(p for p in pods if p.instance == name)
+    return Replica(name, service_url(pool, name), InstanceState.DRAINING, pod)
 
 
 def _by_index(name: str) -> tuple[int, str]:
     tail = name.rpartition("-")[2]
     return (int(tail) if tail.isdecimal() else 0, name)
-
-
-def _any_pod(instance: str, pods: Sequence[PodView]) -> PodView | None:
-    return next((p for p in pods if p.instance == instance), None)
 
 
 def _replica(pool: ModelPool, name: str, observed: ObservedPool) -> Replica:

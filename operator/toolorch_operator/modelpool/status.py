@@ -1,0 +1,76 @@
+"""A pool's next status: conditions, columns, replicas, and what the servers say of themselves. PURE."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from toolorch_api.conditions import PoolCondition, find_condition
+from toolorch_api.modelpool import ModelPool
+from toolorch_api.modelpool_status import Instance, InstanceState, ModelPoolStatus, Served
+from toolorch_operator.modelpool.instances import Replica
+from toolorch_operator.modelpool.memory import keep_latest
+from toolorch_operator.modelpool.objects import endpoints_name, pod_selector
+from toolorch_operator.modelpool.summary import Facts, compute_conditions
+
+# Of the 64 KiB that a whole status may take; what a thousand replicas need above it is in the endpoints ConfigMap.
+_INSTANCES_BYTES = 40_000
+_NODES_IN_COLUMN = 10
+
+
+def compute_status(facts: Facts, replicas: Sequence[Replica], now: datetime) -> ModelPoolStatus:
+    """Return the next status; `replicas` are the wanted ones and those that drain."""
+    pool, climb = facts.pool, facts.climb
+    conditions = compute_conditions(facts, now)
+    ready = find_condition(conditions, PoolCondition.READY)
+    wanted = len(facts.replicas)
+    return ModelPoolStatus(
+        observed_generation=pool.metadata.generation,
+        conditions=conditions,
+        replicas=wanted,
+        ready_replicas=facts.ready_count,
+        ready=f"{facts.ready_count}/{wanted}",
+        reason=ready.reason if ready else "",
+        selector=pod_selector(pool),
+        effective=climb.effective,
+        served=find_served(pool, facts.replicas) or pool.status.served,
+        instances=list_instances(replicas),
+        remediations=keep_latest(pool.status.remediations, climb.records),
+        ladder=climb.ladder,
+        fit=pool.status.fit,
+        endpoints=endpoints_name(pool),
+        gpus=wanted * pool.spec.gpus_per_replica if pool.spec.external is None else 0,
+        nodes=name_nodes(facts.replicas),
+        leases=pool.status.leases,
+    )
+
+
+def find_served(pool: ModelPool, replicas: Sequence[Replica]) -> Served | None:
+    """Return what the first ready server says of itself, or None while no server speaks."""
+    probe = next((r.probe for r in replicas if r.state is InstanceState.READY and r.probe is not None), None)
+    if probe is None:
+        return None
+    own = next((m for m in probe.models if m.id == pool.spec.served_name), None)
+    length = own.max_model_len if own else None
+    return Served(id=pool.spec.served_name, max_model_len=length, engine_version=probe.version)
+
+
+def list_instances(replicas: Sequence[Replica]) -> list[Instance]:
+    """Return as many replicas as status has room for, those that are not ready before the others, in their order."""
+    instances = [Instance(name=r.name, node=r.pod.node if r.pod else "", state=r.state, url=r.url) for r in replicas]
+    by_need = sorted(range(len(instances)), key=lambda i: instances[i].state is InstanceState.READY)
+    chosen: list[int] = []
+    room = _INSTANCES_BYTES
+    for index in by_need:
+        room -= len(instances[index].model_dump_json(by_alias=True).encode())
+        if room < 0:
+            break
+        chosen.append(index)
+    return [instances[i] for i in sorted(chosen)]
+
+
+def name_nodes(replicas: Sequence[Replica]) -> str:
+    """Return the nodes of the replicas for the column: sorted, and the number of those that it has no room for."""
+    nodes = sorted({r.pod.node for r in replicas if r.pod is not None and r.pod.node})
+    more = len(nodes) - _NODES_IN_COLUMN
+    return ",".join(nodes[:_NODES_IN_COLUMN]) + (f",+{more}" if more > 0 else "")
