@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
@@ -35,6 +36,18 @@ _BY_STATUS: dict[int, type[ClusterError]] = {
 }  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Where the API server is and how to prove who asks; a token is read afresh each time."""
+
+    server: str
+    ca_path: str | None = None
+    insecure: bool = False
+    token: str | None = None
+    certificate_path: str | None = None
+    private_key_path: str | None = None
+
+
 async def connect(kubeconfig: str, *, in_cluster: bool) -> Configuration:
     """Return the client configuration: an explicit kubeconfig wins over the service account, that over the home's."""
     configuration = Configuration()
@@ -56,6 +69,19 @@ class Cluster:
     async def close(self) -> None:
         """Close all connections."""
         await self._api.close()
+
+    async def credentials(self) -> Credentials:
+        """Return the credentials of the moment, for those who speak to the API server by themselves."""
+        held = self._api.configuration
+        bearer = await held.get_api_key_with_prefix("BearerToken", alias="authorization")
+        return Credentials(
+            server=held.host,
+            ca_path=held.ssl_ca_cert,
+            insecure=not held.verify_ssl,
+            token=bearer.partition(" ")[2] if bearer else None,
+            certificate_path=held.cert_file,
+            private_key_path=held.key_file,
+        )
 
     async def get(self, resource: Resource, namespace: str, name: str) -> dict[str, Any] | None:
         """Return an object, or None where there is none."""

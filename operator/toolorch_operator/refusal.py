@@ -1,4 +1,4 @@
-"""What status says when an object cannot be worked on as it is: its spec, or a child that the API server refuses. PURE."""
+"""What status says where a spec cannot work, or where the API server refuses a child made from it. PURE."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from toolorch_api.conditions import (
     RunCondition,
     RunReason,
     Truth,
-    find_condition,
     with_condition,
 )
 
@@ -39,19 +38,6 @@ def compute_refused_status(raw: Mapping[str, Any], message: str, now: datetime) 
         )
     dumped = [c.model_dump(mode="json", by_alias=True) for c in conditions]
     return {**before, "observedGeneration": generation, "reason": str(reason), "conditions": dumped}
-
-
-def is_refused(raw: Mapping[str, Any]) -> bool:
-    """Tell whether status says already that this generation is refused."""
-    status = raw.get("status") or {}
-    stalled = find_condition(_parse_conditions(status), PoolCondition.STALLED)
-    generation = raw["metadata"].get("generation", 0)
-    return (
-        stalled is not None
-        and stalled.status is Truth.TRUE
-        and stalled.reason == PoolReason.INVALID_SPEC
-        and stalled.observed_generation == generation
-    )
 
 
 def build_sentence(error: pydantic.ValidationError) -> str:

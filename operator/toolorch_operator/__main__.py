@@ -1,0 +1,56 @@
+"""The operator's entry: reads the environment, starts queue, watch and probes, and ends in order."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import sys
+import time
+import uuid
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+
+from toolorch_operator.cluster import Cluster, connect
+from toolorch_operator.lifecycle import Operator
+from toolorch_operator.logs import configure_logs
+from toolorch_operator.metrics import Metrics
+from toolorch_operator.settings import Settings, SettingsError, parse_settings
+from toolorch_operator.wiring import build_world
+from toolorch_operator.workqueue import WorkQueue
+
+
+def main() -> None:
+    """Run the operator until SIGTERM; exit code 2 where the environment cannot work, 1 where a watcher died."""
+    launcher = Path(__file__).with_name("launcher.py")
+    try:
+        settings = parse_settings(os.environ, launcher.read_text())
+    except SettingsError as error:
+        sys.stderr.write(f"toolorch-operator: {error}\n")
+        sys.exit(2)
+    configure_logs(settings.log_level)
+    sys.exit(asyncio.run(_run(settings)))
+
+
+async def _run(settings: Settings) -> int:
+    metrics = Metrics()
+    cluster = Cluster(await connect(settings.kubeconfig, in_cluster=settings.in_cluster), metrics)
+    try:
+        # Model servers are reached as they are: a proxy for the world outside knows no pod.
+        async with httpx.AsyncClient(trust_env=False) as client:
+            world = build_world(cluster, client, settings.defaults, metrics, _now, lambda: uuid.uuid4().hex)
+            # Retries spread by a fifth, so that what failed together does not come back together.
+            queue = WorkQueue(time.monotonic, lambda: random.uniform(0.8, 1.2))
+            return await Operator(settings, world, queue).run()
+    finally:
+        await cluster.close()
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+if __name__ == "__main__":
+    main()

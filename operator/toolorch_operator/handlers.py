@@ -1,0 +1,126 @@
+"""Watch events become keys in the queue, and nothing else happens here: the only importer of kopf. EDGE.
+
+kopf watches and reconnects; it stores nothing on the objects (no annotation, no finalizer). Which runs wait for which
+pools is remembered as a hint only: a resync comes anyway.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import kopf
+
+from toolorch_api import evalrun, modelpool
+from toolorch_api.conditions import RunCondition
+from toolorch_operator.cluster import Credentials
+from toolorch_operator.owner import Key, parse_key, parse_owner
+from toolorch_operator.resources import CHILDREN, MANAGED_SELECTOR, OWNERS, Resource
+from toolorch_operator.workqueue import WorkQueue
+
+COALESCE = 0.05
+"""Seconds that a child's event waits for its siblings: a rollout is a burst of them."""
+TOKEN_LIFETIME = timedelta(minutes=10)
+"""After this kopf logs in afresh: projected tokens are replaced well before they expire, at 80 % of an hour."""
+ERROR_BACKOFFS = (0.2, 0.5, 1, 2, 4, 8, 15, 30, 30, 30, 30, 30)
+"""Seconds between tries while the API server is away: about three minutes, then the process ends and starts again."""
+
+
+class Watch:
+    """The handlers; `runs` are the unfinished EvalRuns seen, as a hint which of them a pool's change may wake."""
+
+    def __init__(self, queue: WorkQueue) -> None:
+        self._queue = queue
+        self.runs: set[Key] = set()
+
+    async def own(self, body: Mapping[str, Any], type: str | None, **_: Any) -> None:
+        """Take an event of a ModelPool or EvalRun."""
+        key = parse_key(body)
+        self._queue.add(key)
+        if key.kind == evalrun.KIND:
+            (self.runs.discard if type == "DELETED" or _is_over(body) else self.runs.add)(key)
+        if key.kind == modelpool.KIND:
+            for run in self.runs:
+                if run.namespace == key.namespace:
+                    self._queue.add(run, COALESCE)
+
+    async def child(self, body: Mapping[str, Any], **_: Any) -> None:
+        """Take an event of a child."""
+        owner = parse_owner(body)
+        if owner is not None:
+            self._queue.add(owner, COALESCE)
+
+
+def _is_over(run: Mapping[str, Any]) -> bool:
+    conditions = (run.get("status") or {}).get("conditions") or ()
+    ends = (RunCondition.COMPLETE, RunCondition.FAILED)
+    return any(c.get("type") in ends and c.get("status") == "True" for c in conditions)
+
+
+def build_registry(
+    watch: Watch, credentials: Callable[[], Awaitable[Credentials]], on_ready: Callable[[], None]
+) -> kopf.OperatorRegistry:
+    """Return a registry with all handlers, made afresh so that nothing global is shared."""
+    registry = kopf.OperatorRegistry()
+    for resource in OWNERS:
+        kopf.on.event(*_selector(resource), id=f"own-{resource.plural}", registry=registry)(watch.own)
+    for resource in CHILDREN:
+        kopf.on.event(*_selector(resource), id=f"child-{resource.plural}", registry=registry)(watch.child)
+
+    @kopf.on.login(registry=registry)
+    async def login(**_: Any) -> kopf.ConnectionInfo:
+        held = await credentials()
+        return kopf.ConnectionInfo(
+            server=held.server,
+            ca_path=held.ca_path,
+            insecure=held.insecure,
+            scheme="Bearer" if held.token else None,
+            token=held.token,
+            certificate_path=held.certificate_path,
+            private_key_path=held.private_key_path,
+            expiration=datetime.now(UTC) + TOKEN_LIFETIME,
+        )
+
+    @kopf.on.startup(registry=registry)
+    async def ready(**_: Any) -> None:
+        on_ready()
+
+    return registry
+
+
+def build_settings() -> kopf.OperatorSettings:
+    """Return kopf's settings: no peering, no scanning, no Events, children by their label."""
+    settings = kopf.OperatorSettings()
+    settings.peering.standalone = True
+    settings.scanning.disabled = True
+    settings.posting.enabled = False
+    settings.watching.server_timeout = 290
+    settings.watching.client_timeout = 300
+    settings.watching.connect_timeout = 10
+    for resource in CHILDREN:
+        settings.watching.label_selectors[_selector(resource)] = MANAGED_SELECTOR
+    settings.networking.request_timeout = 30
+    settings.networking.connect_timeout = 5
+    settings.networking.error_backoffs = ERROR_BACKOFFS
+    # Less than the 30 seconds that Kubernetes waits before it kills.
+    settings.process.ultimate_exiting_timeout = 25
+    return settings
+
+
+async def run_watch(registry: kopf.OperatorRegistry, namespace: str, stop: threading.Event | asyncio.Event) -> None:
+    """Watch until `stop` is set; raise where a watcher dies, so that the process ends and starts afresh."""
+    await kopf.operator(
+        registry=registry,
+        settings=build_settings(),
+        clusterwide=not namespace,
+        namespaces=[namespace] if namespace else (),
+        stop_flag=stop,
+    )
+
+
+def _selector(resource: Resource) -> tuple[str, str] | tuple[str, str, str]:
+    group, version = resource.group_version
+    return (group, version, resource.plural) if group else (version, resource.plural)

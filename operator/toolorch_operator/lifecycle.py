@@ -1,0 +1,114 @@
+"""The life of one operator: start workers, resync, probes and watch; on SIGTERM let running reconciles end. EDGE."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+
+import structlog
+from aiohttp import web
+
+from toolorch_operator.errors import EdgeError
+from toolorch_operator.handlers import Watch, build_registry, run_watch
+from toolorch_operator.owner import Key
+from toolorch_operator.reconcile import World, reconcile
+from toolorch_operator.resources import OWNERS
+from toolorch_operator.server import serve
+from toolorch_operator.settings import Settings
+from toolorch_operator.workqueue import WORKERS, WorkQueue, run_worker
+
+DRAIN_SECONDS = 12.0
+"""Seconds for reconciles that run when the end comes; kopf needs up to 6 more, and 20 is the whole of it."""
+SPREAD_SECONDS = 10.0
+"""Seconds over which a resync spreads its keys, so that it is no load on the API server."""
+
+log = structlog.get_logger("operator")
+
+
+class Operator:
+    """One operator that runs once."""
+
+    def __init__(self, settings: Settings, world: World, queue: WorkQueue) -> None:
+        self._settings = settings
+        self._world = world
+        self._queue = queue
+        self._stop = asyncio.Event()
+        self._watching = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self.port = 0
+        """Port of the probes, once it runs."""
+
+    async def run(self) -> int:
+        """Run until SIGTERM or SIGINT (0), or until a part of it dies (1)."""
+        # Started before the watch: kopf ends by cancelling whatever task is younger than itself.
+        workers = [asyncio.create_task(self._work()) for _ in range(WORKERS)]
+        stopping = asyncio.create_task(_wait(self._stop))
+        self._tasks = [*workers, asyncio.create_task(self._resync())]
+        runner = await self._serve()
+        unwatch = asyncio.Event()
+        registry = build_registry(Watch(self._queue), self._world.cluster.credentials, self._started)
+        watch = asyncio.create_task(run_watch(registry, self._settings.watch_namespace, unwatch))
+        ended, _ = await asyncio.wait([stopping, watch, *self._tasks], return_when=asyncio.FIRST_COMPLETED)
+        for task in ended - {stopping}:
+            log.error("a part of the operator died", error=str(task.exception() or "ended"))
+        log.info("stopping")
+        self._queue.close()
+        await runner.cleanup()
+        await _drain(workers)
+        unwatch.set()
+        stopping.cancel()
+        self._tasks[-1].cancel()
+        await asyncio.gather(watch, stopping, *self._tasks, return_exceptions=True)
+        return 0 if stopping in ended else 1
+
+    def _started(self) -> None:
+        # kopf has set its own handlers by now and would stop at once, in the middle of a reconcile.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self._stop.set)
+        self._watching.set()
+        log.info("started", port=self.port, namespace=self._settings.watch_namespace or "all")
+
+    async def _work(self) -> None:
+        await run_worker(self._queue, lambda key: reconcile(key, self._world), self._world.metrics)
+
+    async def _serve(self) -> web.AppRunner:
+        runner, self.port = await serve(
+            self._settings.http_port, self._world.metrics, self._queue, self._check_alive, self._check_ready
+        )
+        return runner
+
+    def _check_alive(self) -> str:
+        if self._queue.is_stuck:
+            return "the queue is stuck"
+        return "a part of the operator died" if any(task.done() for task in self._tasks) else ""
+
+    def _check_ready(self) -> str:
+        return "" if self._watching.is_set() else "not watching yet"
+
+    async def _resync(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.resync_seconds * random.uniform(0.8, 1.2))
+            try:
+                await add_all(self._world, self._queue, self._settings.watch_namespace)
+            except EdgeError as error:
+                log.warning("resync failed", error=str(error))
+
+
+async def add_all(world: World, queue: WorkQueue, namespace: str) -> None:
+    """Have every object reconciled, from a fresh LIST; what was refused is tried again."""
+    world.refused.clear()
+    for resource in OWNERS:
+        for item in await world.cluster.list(resource, namespace):
+            meta = item["metadata"]
+            queue.add(Key(resource.kind, meta["namespace"], meta["name"]), random.uniform(0, SPREAD_SECONDS))
+
+
+async def _wait(event: asyncio.Event) -> None:
+    await event.wait()
+
+
+async def _drain(workers: list[asyncio.Task[None]]) -> None:
+    _, running = await asyncio.wait(workers, timeout=DRAIN_SECONDS)
+    for worker in running:
+        worker.cancel()

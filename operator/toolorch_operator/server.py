@@ -1,0 +1,36 @@
+"""Answers /metrics, /healthz and /readyz. EDGE."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from aiohttp import web
+
+from toolorch_operator.metrics import Metrics
+from toolorch_operator.workqueue import WorkQueue
+
+Check = Callable[[], str]
+"""Returns what is wrong, or an empty text."""
+
+
+async def serve(port: int, metrics: Metrics, queue: WorkQueue, alive: Check, ready: Check) -> tuple[web.AppRunner, int]:
+    """Start to answer on a port (0: any free one); return the runner to clean up, and the port."""
+
+    async def render(_: web.Request) -> web.Response:
+        metrics.queue_depth.set(queue.depth)
+        metrics.queue_lag.set(queue.lag)
+        return web.Response(body=metrics.render(), content_type="text/plain", charset="utf-8")
+
+    app = web.Application()
+    app.router.add_get("/metrics", render)
+    app.router.add_get("/healthz", lambda _: _answer(alive()))
+    app.router.add_get("/readyz", lambda _: _answer(alive() or ready()))
+    runner = web.AppRunner(app, access_log=None, handle_signals=False)
+    await runner.setup()
+    await web.TCPSite(runner, port=port).start()
+    bound: int = runner.addresses[0][1]
+    return runner, bound
+
+
+async def _answer(wrong: str) -> web.Response:
+    return web.Response(status=503 if wrong else 200, text=(wrong or "ok") + "\n")
