@@ -1,0 +1,25 @@
+"""Options and fixtures of all tests."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+
+def pytest_addoption(parser):
+    parser.addoption("--update-golden", action="store_true", help="rewrite golden files; read them in the diff")
+
+
+@pytest.fixture
+def golden(request):
+    """Compare JSON with a golden file beside the test: `golden("name.json", value)`."""
+
+    def check(name, value):
+        path = Path(request.path).parent / "golden" / name
+        text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+        if request.config.getoption("--update-golden"):
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text)
+        assert json.loads(path.read_text()) == json.loads(text), "read the difference, then run with --update-golden"
+
+    return check

@@ -1,0 +1,114 @@
+"""Whatever happens to Jobs, pods, storage and the operator, a run ends, and no finished unit runs again."""
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from toolorch_operator.plan import Plan
+
+TROUBLE = st.one_of(
+    st.tuples(st.just("tick"), st.none()),
+    st.tuples(st.just("crash"), st.integers(0, 3)),
+    st.tuples(st.just("work"), st.integers(0, 5)),
+    st.tuples(st.just("work unseen"), st.integers(0, 5)),
+    st.tuples(st.just("kill"), st.integers(0, 5)),
+    st.tuples(st.just("delete job"), st.sampled_from(["plan", "a1", "a2", "report"])),
+    st.tuples(st.just("reap"), st.none()),
+    st.tuples(st.just("storage"), st.booleans()),
+    st.tuples(st.just("suspend"), st.booleans()),
+    st.tuples(st.just("pool"), st.booleans()),
+    st.tuples(st.just("infra"), st.sets(st.integers(0, 9), max_size=3)),
+)
+
+
+def act(world, kit, what, how):
+    if what == "tick":
+        world.tick()
+    elif what == "crash":
+        world.tick(crash_after=how)
+    elif what in ("work", "work unseen"):
+        world.work(how, progress=what == "work")
+    elif what == "kill":
+        world.kill(how)
+    elif what == "delete job":
+        world.delete_job(f"smoke-{how}")
+    elif what == "reap":
+        world.reap()
+    elif what == "storage":
+        world.down = how
+    elif what == "suspend":
+        world.raw["spec"]["suspend"] = how
+    elif what == "pool":
+        world.pools["user-sim"] = kit.pool("user-sim", ready=how)
+    elif what == "infra":
+        world.infra = how
+
+
+@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@given(troubles=st.lists(TROUBLE, max_size=60))
+def test_a_run_ends_whatever_happens_and_no_finished_unit_runs_again(kit, troubles):
+    world = kit.World()
+    for what, how in troubles:
+        act(world, kit, what, how)
+    world.down, world.infra, world.raw["spec"]["suspend"] = False, set(), False
+    world.pools["user-sim"] = kit.pool("user-sim")
+    world.settle()
+    assert len(world.executed) == len(set(world.executed))
+    assert world.attempts == sorted(world.attempts)
+    if world.condition("Complete").status == "True":
+        assert len(world.executed) == len(world.units)
+        assert (world.status.done, world.status.score) == ("10/10", "0.500")
+    else:
+        assert world.condition("Failed").reason in ("CoverageBelowMinimum", "PlanFailed")
+    world.jobs, world.pods, world.config_maps = {}, {}, {}
+    assert world.plan() == Plan()
+
+
+@pytest.mark.parametrize("crash_after", range(4))
+@pytest.mark.parametrize("at_tick", range(8))
+def test_an_operator_that_dies_between_two_writes_finds_its_way(kit, at_tick, crash_after):
+    world = kit.World()
+    for turn in range(at_tick):
+        world.tick()
+        world.work(turn)
+    world.tick(crash_after=crash_after)
+    world.settle()
+    assert world.condition("Complete").status == "True"
+    assert len(world.executed) == len(set(world.executed)) == 10
+    assert world.assigned == [list(range(10))]
+
+
+def test_an_operator_that_is_away_for_the_whole_run_completes_it_when_it_is_back(kit):
+    world = kit.World()
+    while world.status.attempt == 0:
+        world.tick()
+        world.work()
+    for turn in range(40):
+        world.work(turn)
+    world.settle()
+    assert world.condition("Complete").status == "True"
+    assert world.assigned == [list(range(10))]
+
+
+def test_a_run_whose_status_was_lost_starts_nothing_again(kit):
+    world = kit.World()
+    for turn in range(10):
+        world.tick()
+        world.work(turn)
+    del world.raw["status"]
+    world.settle()
+    assert world.condition("Complete").status == "True"
+    assert len(world.executed) == 10
+    assert world.assigned == [list(range(10))]
+
+
+def test_at_every_moment_a_second_look_at_the_same_world_writes_nothing(kit):
+    world = kit.World()
+    for turn in range(40):
+        for _ in range(3):
+            world.tick()
+        before = world.writes
+        world.tick()
+        assert world.writes == before
+        world.work(turn)
+    assert world.report_is_decided()
