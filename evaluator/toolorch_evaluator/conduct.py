@@ -1,0 +1,135 @@
+"""One unit, from its first message to its stored result.
+
+Conversation and grading are two commits: a transcript that is stored is never talked again, whatever grading does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+
+from toolorch_api.keys import error_key, result_key, transcript_key
+from toolorch_api.shard import Result, RunInput, Unit, UnitStatus
+from toolorch_evaluator.benchmarks.base import (
+    Benchmark,
+    ContextWindowExceededError,
+    InvalidReplyError,
+    ModelError,
+)
+from toolorch_evaluator.chat import Chat
+from toolorch_evaluator.exits import StepError
+from toolorch_evaluator.results import Results
+from toolorch_evaluator.stored import (
+    Conversation,
+    Evidence,
+    Outcome,
+    build_result,
+    grade,
+    infra_error,
+    lost,
+    pack,
+    to_json,
+    unpack,
+)
+from toolorch_evaluator.unit_chat import Account, UnitChat
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Conductor:
+    """Brings units to their end; one per shard."""
+
+    run: RunInput
+    benchmark: Benchmark
+    results: Results
+    chat: Chat
+    attempt: int
+    shard: int
+    pod: str
+
+    async def conduct(self, unit: Unit, has_transcript: bool) -> Result:
+        """Bring a unit to its end and store how it ended; raises StorageError where that cannot be stored."""
+        held = (await self._stored(unit) if has_transcript else None) or await self._converse(unit)
+        if isinstance(held, Conversation):
+            held = build_result(unit, self._grade(unit, held), held.evidence, self.shard)
+        return await self._commit(unit, held)
+
+    async def _converse(self, unit: Unit) -> Conversation | Result:
+        """Hold and store the conversation; what stops it becomes the unit's result."""
+        ask, began = UnitChat(self.chat, unit), datetime.now(UTC)
+        held = await self._hold(unit, ask)
+        evidence = self._evidence(ask.account, began)
+        if isinstance(held, Outcome):
+            return build_result(unit, held, evidence, self.shard)
+        return await self._keep(unit, Conversation(held, evidence))
+
+    async def _hold(self, unit: Unit, ask: UnitChat) -> Mapping[str, Any] | Outcome:
+        seconds = self.run.spec.deadlines.unit_seconds
+        deadline = asyncio.timeout(seconds)
+        try:
+            async with deadline:
+                return await self.benchmark.converse(unit, self.run.spec, ask)
+        except ContextWindowExceededError as error:
+            return lost("context_window_exceeded", str(error))
+        except InvalidReplyError as error:
+            return lost("invalid_reply", str(error))
+        except ModelError as error:
+            return infra_error(error.cause, str(error))
+        except StepError:
+            raise
+        except Exception as error:  # one unit's bug must not end the others
+            if deadline.expired():
+                return infra_error("unit_deadline", f"not ended within {seconds} s")
+            log.exception("unit_broke", unit=unit.key)
+            return infra_error("internal_error", f"{type(error).__name__}: {error}")
+
+    async def _keep(self, unit: Unit, held: Conversation) -> Conversation:
+        """Store a conversation; where another pod was first, its conversation is the unit's."""
+        key = transcript_key(unit)
+        if await self.results.put_new(key, pack(held)):
+            return held
+        if (first := await self._stored(unit)) is not None:
+            return first
+        await self.results.put(key, pack(held))  # what was there is damaged
+        return held
+
+    async def _stored(self, unit: Unit) -> Conversation | None:
+        body = await self.results.get(transcript_key(unit))
+        return unpack(body, self.run.spec_hash) if body is not None else None
+
+    def _grade(self, unit: Unit, conversation: Conversation) -> Outcome:
+        try:
+            return grade(conversation, self.benchmark.score(conversation.transcript))
+        except Exception as error:  # a bug in grading leaves the transcript for a later attempt
+            log.exception("grading_broke", unit=unit.key)
+            return infra_error("grading_failed", f"{type(error).__name__}: {error}")
+
+    async def _commit(self, unit: Unit, result: Result) -> Result:
+        """Store a result: final ones once and for all, infra errors over earlier ones."""
+        body = to_json(result.model_dump(mode="json", by_alias=True))
+        if result.status is UnitStatus.INFRA_ERROR:
+            await self.results.put(error_key(unit), body)
+            return result
+        if await self.results.put_new(result_key(unit), body):
+            return result
+        first = await self.results.get(result_key(unit))
+        return Result.model_validate_json(first) if first is not None else result
+
+    def _evidence(self, account: Account, began: datetime) -> Evidence:
+        return Evidence(
+            spec_hash=self.run.spec_hash,
+            attempt=self.attempt,
+            pod=self.pod,
+            started_at=began,
+            ended_at=datetime.now(UTC),
+            usage=account.usage,
+            tool_calls=account.tool_calls,
+            endpoints=sorted(account.endpoints),
+            served=account.served,
+        )

@@ -1,0 +1,45 @@
+"""Ends of a step that its caller must understand: exit code, reason and one sentence, where Kubernetes reads it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from toolorch_api.shard import ExitCode
+
+# Kubernetes keeps at most 4096 bytes of a termination message.
+MAX_MESSAGE = 3000
+
+
+class StepError(Exception):
+    """A step cannot go on; `reason` is CamelCase and stable, `message` one sentence for the user."""
+
+    code = ExitCode.INFRA
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+
+
+class BadInputError(StepError):
+    """The spec, the dataset or the pod's input cannot work; trying again is of no use."""
+
+    code = ExitCode.BAD_INPUT
+
+
+class StorageError(StepError):
+    """Storage refuses, or stayed away for longer than anyone should wait."""
+
+    code = ExitCode.INFRA
+
+
+def leave_word(error: StepError, termination_log: Path) -> None:
+    """Write reason and message as JSON to stderr and to the termination log, where that can be written."""
+    text = json.dumps({"reason": error.reason, "message": error.message[:MAX_MESSAGE]}, ensure_ascii=False)
+    print(text, file=sys.stderr, flush=True)
+    try:
+        termination_log.write_text(text)
+    except OSError:
+        return  # no pod around us: stderr has it

@@ -1,0 +1,76 @@
+"""The plan step: list a run's units, and write them down once for all that come after."""
+
+from __future__ import annotations
+
+import platform
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import structlog
+from pydantic import ValidationError
+
+from toolorch_api.keys import MANIFEST_KEY, RUN_KEY
+from toolorch_api.shard import SCHEMA_VERSION, Manifest, RunInput
+from toolorch_evaluator.benchmarks.base import Benchmark, Listing
+from toolorch_evaluator.exits import BadInputError
+from toolorch_evaluator.results import Results
+from toolorch_evaluator.stored import to_json
+
+log = structlog.get_logger(__name__)
+
+# What decides over results besides the spec, and must be known to repeat them.
+PACKAGES = ("toolorch", "inspect-evals", "openai")
+
+
+async def plan(run: RunInput, benchmark: Benchmark, results: Results, now: datetime) -> Manifest:
+    """Write manifest.json and run.json, unless they are there; raises BadInputError for a spec that lists nothing."""
+    try:
+        listing = benchmark.list_units(run.spec)
+    except ValueError as error:
+        raise BadInputError("BadBenchmark", f"spec.benchmark: {error}") from error
+    if not listing.units:
+        raise BadInputError("NoTasks", "spec.benchmark: no task is left by domains, split, taskIds and numTasks")
+    manifest = build_manifest(run, listing)
+    if not await results.put_new(MANIFEST_KEY, manifest.model_dump_json(by_alias=True).encode()):
+        await _check_same(results, manifest)
+    await results.put_new(RUN_KEY, to_json(build_provenance(run, listing, now)))
+    log.info("planned", units=len(manifest.units))
+    return manifest
+
+
+def build_manifest(run: RunInput, listing: Listing) -> Manifest:
+    """Build the manifest of a listing."""
+    units = [(u.variant, u.domain, u.task_id, u.trial) for u in listing.units]
+    return Manifest(spec_hash=run.spec_hash, dataset_hash=listing.dataset_hash, units=units)
+
+
+def build_provenance(run: RunInput, listing: Listing, now: datetime) -> dict[str, Any]:
+    """Build run.json: the resolved spec, and what else decides over results."""
+    return {
+        "v": SCHEMA_VERSION,
+        **run.model_dump(mode="json", by_alias=True),
+        "datasetHash": listing.dataset_hash,
+        "createdAt": now.isoformat(),
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in PACKAGES},
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+
+async def _check_same(results: Results, manifest: Manifest) -> None:
+    """Accept an earlier plan of the same units; raises BadInputError for another one's."""
+    try:
+        there = Manifest.model_validate_json(await results.get(MANIFEST_KEY) or b"")
+    except ValidationError as error:
+        raise BadInputError("ForeignManifest", f"{MANIFEST_KEY} in storage is no manifest: {error}") from error
+    for field, label in (("spec_hash", "spec"), ("dataset_hash", "dataset"), ("units", "list of units")):
+        if getattr(there, field) != getattr(manifest, field):
+            sentence = f"{MANIFEST_KEY} in storage was made from another {label}: results of two are never mixed"
+            raise BadInputError("ForeignManifest", sentence)

@@ -1,0 +1,77 @@
+"""A shard's progress object, overwritten: after changes, now and then as a sign of life, and at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+import structlog
+
+from toolorch_api.keys import progress_key
+from toolorch_evaluator.exits import StorageError
+from toolorch_evaluator.results import Results
+from toolorch_evaluator.tally import Tally
+
+log = structlog.get_logger(__name__)
+
+# The operator looks every few seconds; more than one write a second would tell nobody anything.
+SHORTEST_SECONDS = 1.0
+HEARTBEAT_SECONDS = 10.0
+
+
+class ProgressWriter:
+    """Writes a tally while its shard works."""
+
+    def __init__(
+        self,
+        results: Results,
+        tally: Tally,
+        shortest: float = SHORTEST_SECONDS,
+        heartbeat: float = HEARTBEAT_SECONDS,
+    ) -> None:
+        self._results = results
+        self._tally = tally
+        self._shortest = shortest
+        self._heartbeat = heartbeat
+        self._changed = asyncio.Event()
+        self._ending = asyncio.Event()
+
+    def touch(self) -> None:
+        """Say that the tally changed."""
+        self._changed.set()
+
+    @contextlib.asynccontextmanager
+    async def writing(self) -> AsyncIterator[None]:
+        """Write while the block runs; a write under way is awaited, so that the last word is the last."""
+        beat = asyncio.create_task(self._beat())
+        try:
+            yield
+        finally:
+            self._ending.set()
+            self._changed.set()
+            await beat
+
+    async def write(self, finished: bool, patience: float | None = None) -> None:
+        """Write the progress object now."""
+        body = self._tally.progress(datetime.now(UTC), finished).model_dump_json(by_alias=True).encode()
+        await self._results.put(progress_key(self._tally.attempt, self._tally.shard), body, patience)
+
+    async def _beat(self) -> None:
+        while not self._ending.is_set():
+            self._changed.clear()
+            try:
+                # One try: the next beat says more than a repetition of this one.
+                await self.write(finished=False, patience=0)
+            except StorageError as error:
+                log.warning("progress_unwritten", error=error.message)
+            await _first_of(self._ending, self._shortest)
+            await _first_of(self._changed, self._heartbeat - self._shortest)
+
+
+async def _first_of(event: asyncio.Event, seconds: float) -> None:
+    """Return when the event is set or the seconds are over."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()

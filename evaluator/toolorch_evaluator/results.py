@@ -1,0 +1,163 @@
+"""A run's folder in storage: create-only and overwriting writes, reads, listings; patient while storage is away."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+from urllib.parse import unquote, urlsplit
+
+import structlog
+from obstore.exceptions import (
+    AlreadyExistsError,
+    BaseError,
+    InvalidPathError,
+    NotFoundError,
+    PermissionDeniedError,
+    PreconditionError,
+    UnauthenticatedError,
+    UnknownConfigurationKeyError,
+)
+from obstore.store import LocalStore, from_url
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception,
+    stop_after_delay,
+    wait_random_exponential,
+)
+
+from toolorch_evaluator.exits import BadInputError, StorageError
+
+log = structlog.get_logger(__name__)
+
+# Storage that is away for less than this loses no unit: a finished conversation is worth far more than the wait.
+PATIENCE_SECONDS = 300.0
+# One request; below obstore's own default, so that a hung connection is noticed and tried afresh.
+REQUEST_TIMEOUT = timedelta(seconds=30)
+PAGE = 1000  # keys per page, which is S3's own limit
+PARALLEL_GETS = 32
+
+# Time heals none of these.
+_PERMANENT = (PermissionDeniedError, UnauthenticatedError, InvalidPathError, UnknownConfigurationKeyError)
+
+T = TypeVar("T")
+
+
+class Store(Protocol):
+    """The part of an obstore store that is used here."""
+
+    async def put_async(self, path: str, file: bytes, *, mode: Any = None, use_multipart: bool | None = None) -> Any:
+        """Write an object."""
+
+    async def get_async(self, path: str) -> Any:
+        """Read an object."""
+
+    def list(self, prefix: str | None = None, *, chunk_size: int = 50) -> Any:
+        """List objects by prefix."""
+
+
+def open_store(root: str) -> Store:
+    """Open the store at a root URI: file://, or s3, gs and az with the credentials of the environment."""
+    parts = urlsplit(root)
+    if parts.scheme == "file":
+        return LocalStore(Path(unquote(parts.path)), mkdir=True)
+    try:
+        return from_url(
+            root,
+            client_options={"timeout": REQUEST_TIMEOUT, "connect_timeout": timedelta(seconds=5)},
+            # Waiting is done here, where it is logged and bounded as a whole.
+            retry_config={"max_retries": 1, "retry_timeout": timedelta(seconds=60)},
+        )
+    except BaseError as error:
+        raise BadInputError("BadStorage", f"output {root} cannot be opened: {_sentence(error)}") from error
+
+
+class Results:
+    """Objects of one run, by the keys of `toolorch_api.keys`."""
+
+    def __init__(self, store: Store, patience: float = PATIENCE_SECONDS, longest_pause: float = 10.0) -> None:
+        self._store = store
+        self._patience = patience
+        self._longest_pause = longest_pause
+
+    async def put_new(self, key: str, body: bytes) -> bool:
+        """Create an object; False where the key is taken (perhaps by this very write, whose answer was lost)."""
+        try:
+            await self._patiently(lambda: self._store.put_async(key, body, mode="create", use_multipart=False), key)
+        except (AlreadyExistsError, PreconditionError):
+            return False
+        return True
+
+    async def put(self, key: str, body: bytes, patience: float | None = None) -> None:
+        """Write an object, over an older one if there is one; `patience` in seconds replaces the usual one."""
+        await self._patiently(lambda: self._store.put_async(key, body, use_multipart=False), key, patience)
+
+    async def get(self, key: str) -> bytes | None:
+        """Return an object's bytes, or None where there is none."""
+
+        async def read() -> bytes:
+            answer = await self._store.get_async(key)
+            return bytes(await answer.bytes_async())
+
+        try:
+            return await self._patiently(read, key)
+        except (NotFoundError, FileNotFoundError):
+            return None
+
+    async def get_all(self, keys: Iterable[str]) -> AsyncIterator[tuple[str, bytes]]:
+        """Yield key and bytes of all objects that exist, some requests at a time, in the order of `keys`."""
+        ordered = list(keys)
+        for start in range(0, len(ordered), PARALLEL_GETS):
+            batch = ordered[start : start + PARALLEL_GETS]
+            for key, body in zip(batch, await asyncio.gather(*map(self.get, batch)), strict=True):
+                if body is not None:
+                    yield key, body
+
+    async def list_keys(self, prefix: str) -> list[str]:
+        """List the keys below a prefix, one request per 1000 keys."""
+
+        async def read() -> list[str]:
+            pages = self._store.list(prefix, chunk_size=PAGE)
+            return [item["path"] async for page in pages for item in page]
+
+        return await self._patiently(read, prefix)
+
+    async def _patiently(self, call: Callable[[], Awaitable[T]], key: str, patience: float | None = None) -> T:
+        async def once() -> T:
+            return await call()
+
+        retrying = AsyncRetrying(
+            retry=retry_if_exception(_is_passing),
+            stop=stop_after_delay(self._patience if patience is None else patience),
+            wait=wait_random_exponential(multiplier=0.2, max=self._longest_pause),
+            before_sleep=lambda state: _log_pause(state, key),
+            reraise=True,
+        )
+        try:
+            return await retrying(once)
+        except (AlreadyExistsError, PreconditionError, NotFoundError, FileNotFoundError):
+            raise
+        except _PERMANENT as error:
+            raise StorageError("StorageRefused", f"storage refuses {key}: {_sentence(error)}") from error
+        except (BaseError, OSError) as error:
+            raise StorageError("StorageUnreachable", f"storage stayed away for {key}: {_sentence(error)}") from error
+
+
+_ANSWERS = (AlreadyExistsError, PreconditionError, NotFoundError, FileNotFoundError, *_PERMANENT)
+
+
+def _is_passing(error: BaseException) -> bool:
+    return isinstance(error, BaseError | OSError) and not isinstance(error, _ANSWERS)
+
+
+def _log_pause(state: RetryCallState, key: str) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    log.warning("storage_away", key=key, tries=state.attempt_number, error=_sentence(error))
+
+
+def _sentence(error: BaseException | None) -> str:
+    """The first line of an error: what follows it in obstore's errors is its inner structure."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:500]

@@ -1,0 +1,116 @@
+"""What is stored of a unit: its transcript with the evidence around it, and the result made from them. No I/O."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import zstandard
+from pydantic import Field, ValidationError
+
+from toolorch_api.evalrun_status import Usage
+from toolorch_api.meta import StatusModel
+from toolorch_api.shard import Result, Unit, UnitStatus
+from toolorch_evaluator.benchmarks.base import Score
+
+# Rewards are products of 0s and 1s: what is this near to 1 is a 1 that went through floats.
+PASS_MARK = 1 - 1e-6
+
+EVIDENCE = "run"
+"""Key of a transcript under which the evidence stands."""
+
+
+class Evidence(StatusModel):
+    """How a conversation came about: what a result needs besides the transcript, if grading comes later."""
+
+    spec_hash: str
+    attempt: int
+    pod: str
+    started_at: datetime
+    ended_at: datetime
+    usage: Usage = Usage()
+    tool_calls: int = 0
+    endpoints: list[str] = Field(default_factory=list)
+    served: dict[str, str] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """A transcript and its evidence."""
+
+    transcript: Mapping[str, Any]
+    evidence: Evidence
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a unit ended, apart from its evidence."""
+
+    status: UnitStatus
+    reward: float | None = None
+    breakdown: Mapping[str, float] | None = None
+    termination_reason: str = ""
+    cause: str = ""
+    message: str = ""
+
+
+def pack(conversation: Conversation) -> bytes:
+    """Return the conversation as a transcript object's bytes."""
+    document = {**conversation.transcript, EVIDENCE: conversation.evidence.model_dump(mode="json", by_alias=True)}
+    return zstandard.ZstdCompressor().compress(json.dumps(document, ensure_ascii=False).encode())
+
+
+def unpack(body: bytes, spec_hash: str) -> Conversation | None:
+    """Return the conversation in a transcript object; None where it is damaged or another configuration's."""
+    try:
+        document = json.loads(zstandard.ZstdDecompressor().decompressobj().decompress(body))
+        evidence = Evidence.model_validate(document.pop(EVIDENCE))
+    except (zstandard.ZstdError, ValueError, KeyError, AttributeError, ValidationError):
+        return None
+    return Conversation(document, evidence) if evidence.spec_hash == spec_hash else None
+
+
+def grade(conversation: Conversation, score: Score) -> Outcome:
+    """Say how a graded conversation ended; without a reward it is an infra error of cause grading_failed."""
+    ended = str(conversation.transcript.get("termination_reason", ""))
+    if score.reward is None:
+        why = score.error or "the benchmark gave no reward"
+        return Outcome(UnitStatus.INFRA_ERROR, None, None, ended, "grading_failed", why)
+    status = UnitStatus.PASSED if score.reward >= PASS_MARK else UnitStatus.FAILED
+    return Outcome(status, score.reward, score.breakdown, ended)
+
+
+def lost(reason: str, message: str) -> Outcome:
+    """Say that the model itself ended the conversation: final, and worth nothing."""
+    return Outcome(UnitStatus.FAILED, 0.0, None, reason, "", message)
+
+
+def infra_error(cause: str, message: str) -> Outcome:
+    """Say that something other than the model failed."""
+    return Outcome(UnitStatus.INFRA_ERROR, None, None, "infrastructure_error", cause, message)
+
+
+def to_json(document: Mapping[str, Any]) -> bytes:
+    """Return a document as the bytes of an object that people read too."""
+    return json.dumps(document, ensure_ascii=False, indent=1).encode()
+
+
+def build_result(unit: Unit, outcome: Outcome, evidence: Evidence, shard: int) -> Result:
+    """Put together the result object of a unit."""
+    return Result(
+        variant=unit.variant,
+        domain=unit.domain,
+        task_id=unit.task_id,
+        trial=unit.trial,
+        status=outcome.status,
+        reward=outcome.reward,
+        reward_breakdown=dict(outcome.breakdown or {}),
+        termination_reason=outcome.termination_reason,
+        cause=outcome.cause,
+        message=outcome.message[:1000],
+        shard=shard,
+        **dict(evidence),
+    )
