@@ -1,0 +1,105 @@
+#!/usr/bin/env bash
+# Builds the images whose inputs changed, and loads into the cluster's workers those that a worker lacks.
+#   images.sh         build and load
+#   images.sh build   build only
+# Dependencies come as wheels that this machine downloads, exactly those of requirements.lock: a container asks no network.
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+. "$root/hack/kind/pins.sh"
+export KUBECONFIG=$CLUSTER_KUBECONFIG
+WORK=$CACHE/images
+IMAGES=(toolorch/operator toolorch/evaluator toolorch/mock-vllm toolorch/versitygw)
+UV=$root/.venv/bin/uv
+mkdir -p "$WORK"
+exec 9>"$WORK/lock"; flock 9
+
+digest() { sha256sum | cut -c1-16; }
+
+# resolve EXTRA: the pins that one extra needs, one per line
+resolve() {
+  "$UV" pip compile --quiet --no-emit-index-url --no-header --no-annotate --python-version 3.11 \
+    --python-platform "$(uname -m)-manylinux_2_28" --constraint "$root/requirements.lock" --extra "$1" "$root/pyproject.toml" \
+    | grep '==' | sort
+}
+
+# download PINS FOLDER: their wheels for the images' Python, whatever Python this machine runs
+download() {
+  local glibc platforms=()
+  for glibc in 2_36 2_35 2_34 2_31 2_28 2_27 2_26 2_24 2_17 2_12 2_5; do platforms+=(--platform "manylinux_${glibc}_$(uname -m)"); done
+  platforms+=(--platform "manylinux2014_$(uname -m)" --platform "manylinux2010_$(uname -m)" --platform "manylinux1_$(uname -m)")
+  mkdir -p "$2"
+  [ ! -s "$1" ] || "$root/.venv/bin/python" -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: \
+    --python-version 3.11 --implementation cp "${platforms[@]}" --requirement "$1" --dest "$2"
+}
+
+# Wheels of each layer, in $WORK/wheels-<hash>/{tasks,operator,evaluator}: tasks is what evaluator and mock have in common.
+wheels() {
+  local folder role
+  folder=$WORK/wheels-$(cat "$root/requirements.lock" <("$root/.venv/bin/python" -c '
+import sys, tomllib
+project = tomllib.load(open(sys.argv[1], "rb"))["project"]
+print(project["dependencies"], project["optional-dependencies"])' "$root/pyproject.toml") | digest)
+  if [ ! -d "$folder" ]; then
+    say "downloading the images' dependencies"
+    local part; part=$(mktemp -d "$WORK/part.XXXXXX")
+    for role in operator evaluator mock; do resolve $role >"$part/$role.all"; done
+    cp "$part/operator.all" "$part/operator.pins"
+    cp "$part/mock.all" "$part/tasks.pins"
+    [ -z "$(comm -13 "$part/evaluator.all" "$part/mock.all")" ] || die "the mock needs what the evaluator does not: their images would no longer share their layers"
+    comm -23 "$part/evaluator.all" "$part/mock.all" >"$part/evaluator.pins"
+    for role in tasks operator evaluator; do download "$part/$role.pins" "$part/$role"; done
+    rm -rf "$WORK"/wheels-*
+    mv "$part" "$folder"
+  fi
+  echo "$folder"
+}
+
+# Our own wheel, once per state of the sources.
+code() {
+  local folder
+  folder=$WORK/code-$(cd "$root" && find crds operator evaluator -type f -path '*toolorch_*' -not -name '*.pyc' -print0 | sort -z | xargs -0 sha256sum \
+    | cat - pyproject.toml README.md LICENSE | digest)
+  if [ ! -d "$folder" ]; then
+    rm -rf "$WORK"/code-*
+    VIRTUAL_ENV=$root/.venv "$UV" build --quiet --wheel --no-build-isolation --out-dir "$folder.part" "$root"
+    rm -f "$folder.part/.gitignore"
+    mv "$folder.part" "$folder"
+  fi
+  echo "$folder"
+}
+
+# build NAME DOCKERFILE INPUT...: the image toolorch/NAME:dev from these inputs (FOLDER=NAME_IN_CONTEXT), unless it is there
+build() {
+  local name=$1 dockerfile=$2 inputs context input; shift 2
+  context=$(mktemp -d "$WORK/context.XXXXXX")
+  for input in "$@"; do cp -rlL "${input%%=*}" "$context/${input#*=}" 2>/dev/null || cp -rL "${input%%=*}" "$context/${input#*=}"; done
+  inputs=$(cd "$context" && (find . -type f -print0 | sort -z | xargs -0 sha256sum; cat "$root/images/$dockerfile"
+    if grep -q '^FROM toolorch/tasks:dev' "$root/images/$dockerfile"; then docker image inspect -f '{{.Id}}' toolorch/tasks:dev; fi) | digest)
+  if [ "$(docker image inspect -f '{{index .Config.Labels "toolorch.dev/inputs"}}' "toolorch/$name:dev" 2>/dev/null)" != "$inputs" ]; then
+    say "building toolorch/$name:dev"
+    docker_build --label "toolorch.dev/inputs=$inputs" --build-arg "BASE=$PYTHON_IMAGE" -t "toolorch/$name:dev" \
+      -f "$root/images/$dockerfile" "$context" >/dev/null || die "building toolorch/$name:dev failed"
+  fi
+  rm -rf "$context"
+}
+
+build_all() {
+  local wheels code install=$root/images/install.sh=install.sh
+  wheels=$(wheels); code=$(code)
+  "$root/hack/kind/versitygw.sh"
+  build tasks tasks.Dockerfile "$install" "$wheels/tasks=wheels"
+  build operator operator.Dockerfile "$install" "$wheels/operator=wheels" "$code=code"
+  build evaluator evaluator.Dockerfile "$install" "$wheels/evaluator=wheels" "$code=code"
+  build mock-vllm mock.Dockerfile "$install" "$code=code"
+  build versitygw versitygw.Dockerfile "$BIN/versitygw=versitygw"
+}
+
+load_all() {
+  # The control plane takes no pods of ours.
+  local workers; workers=$(kind get nodes --name "$CLUSTER" 2>/dev/null | grep -v control-plane | paste -sd,)
+  [ -n "$workers" ] || die "there is no cluster to load into: make cluster"
+  "$root/.venv/bin/python" "$root/hack/kind/load.py" "$workers" "${IMAGES[@]/%/:dev}"
+}
+
+build_all
+[ "${1:-}" = build ] || load_all
