@@ -1,4 +1,4 @@
-"""Benchmarks by name; a benchmark's module, and with it its dataset's package, is imported only when it is asked for."""
+"""Benchmarks by name; the module of a benchmark, and its dataset's package, is imported only when asked for."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def calculate(self: object, expression: str) -> str:
     """Return the expression's value, rounded to cents; raises whatever the evaluation raises."""
     if not all(char in "0123456789+-*/(). " for char in expression):
         raise ValueError("Invalid characters in expression")
-    tree = compile(expression.lstrip(" "), "<string>", "eval", ast.PyCF_ONLY_AST)
+    tree = ast.parse(expression.lstrip(" "), "<string>", "eval")
     return str(round(float(_value(tree.body)), 2))
 
 

@@ -116,7 +116,9 @@ def _sides(domain: str) -> dict[str, Side]:
     kits = {name: toolkit(domain, name) for name in (ASSISTANT, USER)}
     files = dict(zip((ASSISTANT, USER), DATABASES[domain], strict=False))
     return {
-        name: Side(kit, kit.instance(_fresh(domain, name, files[name]))) for name, kit in kits.items() if kit is not None
+        name: Side(kit, kit.instance(_fresh(domain, name, files[name])))
+        for name, kit in kits.items()
+        if kit is not None
     }
 
 
@@ -124,7 +126,8 @@ def _fresh(domain: str, side: str, file: str) -> Any:
     shared = _loaded(domain, side, file)
     if domain not in SHARED_DOMAINS:
         return shared.model_copy(deep=True)
-    return type(shared).model_construct(**{name: Overlay(table) for name, table in shared})
+    tables: dict[str, Any] = {name: Overlay(table) for name, table in shared}
+    return type(shared).model_construct(**tables)
 
 
 @cache

@@ -80,7 +80,7 @@ def _reference(task: Task, actions: Sequence[Action]) -> Environment:
     for action in actions:
         try:
             environment.use(Call("", action.name, action.arguments, action.requestor))
-        except Exception:  # noqa: BLE001, S112, PERF203
+        except Exception:  # noqa: BLE001
             continue
     return environment
 
@@ -93,9 +93,10 @@ def _follow_history(environment: Environment, task: Task) -> None:
 
 def _all_met(environment: Environment, criteria: Criteria) -> bool:
     try:
-        return all([environment.holds(assertion) for assertion in criteria.assertions or ()])
+        met = [environment.holds(assertion) for assertion in criteria.assertions or ()]
     except Exception as error:
         raise UngradableError(f"an assertion on the final state raised: {error}") from error
+    return all(met)
 
 
 def _answered_calls(messages: Sequence[Message]) -> Iterator[tuple[Call, Message]]:

@@ -1,0 +1,64 @@
+"""What the models are told: this project's own texts around the dataset's policy and scenario.
+
+A text is changed only together with VERSION; transcripts carry the version and the hash of the user's whole prompt.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+VERSION = "1"
+# τ²-bench's fixed first message; a conversation that starts otherwise is not comparable.
+GREETING = "Hi! How can I help you today?"
+CONTROL = "control"
+TEXTS = ("agent.md", "user.md", "user_tools.md")
+# A persona first, then what the instructions hold, in the dataset's order of fields.
+_INSTRUCTION_FIELDS = ("domain", "reason_for_call", "known_info", "unknown_info", "task_instructions")
+
+
+def agent_prompt(policy: str) -> str:
+    """Return the agent's system prompt: how to act, then the domain's policy."""
+    return f"<instructions>\n{text('agent.md')}\n</instructions>\n<policy>\n{policy}\n</policy>"
+
+
+def user_prompt(scenario: Mapping[str, Any], variant: str, *, has_tools: bool) -> str:
+    """Return the simulated user's system prompt: how to play a user, then the task's scenario.
+
+    The variant `control` adds nothing; others raise ValueError until their texts exist.
+    """
+    if variant != CONTROL:
+        raise ValueError(f"user variant {variant!r} has no text in tau2 yet: known is {CONTROL}")
+    guidelines = text("user_tools.md" if has_tools else "user.md")
+    return f"{guidelines}\n\n<scenario>\n{scenario_text(scenario)}\n</scenario>"
+
+
+def scenario_text(scenario: Mapping[str, Any]) -> str:
+    """Return a task's scenario as headed paragraphs; fields that it leaves empty are left out."""
+    instructions = scenario["instructions"]
+    if isinstance(instructions, str):
+        rows = {"instructions": instructions}
+    else:
+        rows = {name: instructions[name] for name in _INSTRUCTION_FIELDS if instructions.get(name)}
+    if scenario.get("persona"):
+        rows = {"persona": scenario["persona"], **rows}
+    return "\n\n".join(f"{name.replace('_', ' ').capitalize()}:\n{value}" for name, value in rows.items())
+
+
+@cache
+def text(name: str) -> str:
+    """Return one of TEXTS."""
+    return files(__package__).joinpath(name).read_text(encoding="utf-8").strip()
+
+
+def text_hashes() -> dict[str, str]:
+    """Return the sha256 of each of TEXTS."""
+    return {name: sha256(text(name)) for name in TEXTS}
+
+
+def sha256(value: str) -> str:
+    """Return the sha256 of a text, in hex."""
+    return hashlib.sha256(value.encode()).hexdigest()
