@@ -148,10 +148,10 @@ def load(node: str, saved: str, wanted: dict[str, str]) -> str:
 def main(nodes: list[str], images: list[str]) -> None:
     """Load into every node what it lacks."""
     wanted = image_ids(images)
-    behind = {node: names for node in nodes if (names := lacking(node, wanted))}
+    behind = {node: missing for node in nodes if (missing := lacking(node, wanted))}
     if not behind:
         return
-    names = sorted(set().union(*behind.values()))
+    names = sorted({name for missing in behind.values() for name in missing})
     with tempfile.NamedTemporaryFile(suffix=".tar") as saved, concurrent.futures.ThreadPoolExecutor() as pool:
         subprocess.run(["docker", "save", *names], stdout=saved, check=True)
         for line in pool.map(lambda node: load(node, saved.name, wanted), behind):
