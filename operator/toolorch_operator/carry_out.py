@@ -6,8 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import pydantic
 import structlog
 
+from toolorch_api import evalrun, modelpool
+from toolorch_api.evalrun_status import EvalRunStatus
+from toolorch_api.meta import StatusModel
+from toolorch_api.modelpool_status import ModelPoolStatus
 from toolorch_operator.cluster import Cluster
 from toolorch_operator.drift import has_drifted, with_applied_hash
 from toolorch_operator.errors import Invalid, Unavailable
@@ -18,6 +23,7 @@ from toolorch_operator.resources import BY_KIND
 
 log = structlog.get_logger("reconcile")
 Live = Mapping[tuple[str, str], Manifest]
+_STATUS_MODELS: Mapping[str, type[StatusModel]] = {modelpool.KIND: ModelPoolStatus, evalrun.KIND: EvalRunStatus}
 
 
 @dataclass(slots=True)
@@ -68,7 +74,7 @@ async def apply_child(target: Target, manifest: Manifest, live: Live) -> None:
 async def write_status(target: Target, status: Mapping[str, Any]) -> None:
     """Replace the object's status unless it is equal."""
     wanted = _without_nulls(status)
-    if wanted == _without_nulls(target.raw.get("status") or {}):
+    if _is_same_status(target.key.kind, wanted, target.raw.get("status") or {}):
         return
     target.raw = await target.cluster.write_status(target.raw, wanted)
     target.changed("status", str(wanted.get("reason", "")))
@@ -87,6 +93,14 @@ def _check_owner(target: Target, manifest: Manifest, found: Manifest | None) -> 
     if is_owned_by_namesake(found, target.key):
         raise Unavailable(f"{child} still belongs to a deleted {target.key.kind} of this name")
     raise Invalid(f"{child} exists and is not toolorch's: rename it, or this {target.key.kind}")
+
+
+def _is_same_status(kind: str, wanted: Mapping[str, Any], live: Mapping[str, Any]) -> bool:
+    # Compared as models: the API server fills in defaults, which are no difference.
+    try:
+        return _STATUS_MODELS[kind].model_validate(wanted) == _STATUS_MODELS[kind].model_validate(live)
+    except pydantic.ValidationError:
+        return wanted == live
 
 
 def _without_nulls(value: Any) -> Any:

@@ -22,6 +22,8 @@ DRAIN_SECONDS = 12.0
 """Seconds for reconciles that run when the end comes; kopf needs up to 6 more, and 20 is the whole of it."""
 SPREAD_SECONDS = 10.0
 """Seconds over which a resync spreads its keys, so that it is no load on the API server."""
+KOPF_SETUP_SECONDS = 0.1
+"""kopf sets its own signal handlers just after its startup handlers began, and would stop in mid-reconcile."""
 
 log = structlog.get_logger("operator")
 
@@ -43,11 +45,11 @@ class Operator:
         """Run until SIGTERM or SIGINT (0), or until a part of it dies (1)."""
         # Started before the watch: kopf ends by cancelling whatever task is younger than itself.
         workers = [asyncio.create_task(self._work()) for _ in range(WORKERS)]
-        stopping = asyncio.create_task(_wait(self._stop))
+        stopping = asyncio.create_task(self._take_signals())
         self._tasks = [*workers, asyncio.create_task(self._resync())]
         runner = await self._serve()
         unwatch = asyncio.Event()
-        registry = build_registry(Watch(self._queue), self._world.cluster.credentials, self._started)
+        registry = build_registry(Watch(self._queue), self._world.cluster.credentials, self._watching.set)
         watch = asyncio.create_task(run_watch(registry, self._settings.watch_namespace, unwatch))
         ended, _ = await asyncio.wait([stopping, watch, *self._tasks], return_when=asyncio.FIRST_COMPLETED)
         for task in ended - {stopping}:
@@ -62,12 +64,13 @@ class Operator:
         await asyncio.gather(watch, stopping, *self._tasks, return_exceptions=True)
         return 0 if stopping in ended else 1
 
-    def _started(self) -> None:
-        # kopf has set its own handlers by now and would stop at once, in the middle of a reconcile.
+    async def _take_signals(self) -> None:
+        await self._watching.wait()
+        await asyncio.sleep(KOPF_SETUP_SECONDS)
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, self._stop.set)
-        self._watching.set()
         log.info("started", port=self.port, namespace=self._settings.watch_namespace or "all")
+        await self._stop.wait()
 
     async def _work(self) -> None:
         await run_worker(self._queue, lambda key: reconcile(key, self._world), self._world.metrics)
@@ -102,10 +105,6 @@ async def add_all(world: World, queue: WorkQueue, namespace: str) -> None:
         for item in await world.cluster.list(resource, namespace):
             meta = item["metadata"]
             queue.add(Key(resource.kind, meta["namespace"], meta["name"]), random.uniform(0, SPREAD_SECONDS))
-
-
-async def _wait(event: asyncio.Event) -> None:
-    await event.wait()
 
 
 async def _drain(workers: list[asyncio.Task[None]]) -> None:

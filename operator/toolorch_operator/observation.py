@@ -10,6 +10,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from toolorch_api.meta import ObjectMeta
 from toolorch_operator.owner import is_owned
 from toolorch_operator.plan import Manifest
+from toolorch_operator.resources import Resource
 
 O_co = TypeVar("O_co", covariant=True)
 
@@ -33,9 +34,10 @@ class Observation(Generic[O_co]):
     """None: this object has no storage, or it cannot be opened."""
 
 
-def own_children(kind: str, items: Iterable[dict[str, Any]], owner_uid: str) -> dict[str, dict[str, Any]]:
-    """Return the listed objects that an owner controls, by name, with the kind that lists leave out."""
-    return {i["metadata"]["name"]: {**i, "kind": kind} for i in items if is_owned(i, owner_uid)}
+def own_children(resource: Resource, items: Iterable[dict[str, Any]], owner_uid: str) -> dict[str, dict[str, Any]]:
+    """Return the listed objects that an owner controls, by name, with the type that lists leave out."""
+    type_ = {"apiVersion": resource.api_version, "kind": resource.kind}
+    return {i["metadata"]["name"]: {**i, **type_} for i in items if is_owned(i, owner_uid)}
 
 
 def is_of_this_life(pod: Mapping[str, Any], owner: ObjectMeta) -> bool:

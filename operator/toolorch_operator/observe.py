@@ -64,7 +64,7 @@ class PoolObserver:
         selector = _children_selector(modelpool.KIND, meta.name)
 
         async def own(resource: Resource) -> dict[str, dict[str, object]]:
-            return own_children(resource.kind, await self._cluster.list(resource, meta.namespace, selector), meta.uid)
+            return own_children(resource, await self._cluster.list(resource, meta.namespace, selector), meta.uid)
 
         deployments, services, config_maps, raw_pods = await asyncio.gather(
             own(DEPLOYMENTS), own(SERVICES), own(CONFIG_MAPS), self._cluster.list(PODS, meta.namespace, selector)
@@ -114,8 +114,8 @@ class RunObserver:
             self._pools(run),
             self._secret(meta.namespace, output.secret if output else ""),
         )
-        jobs = own_children(JOBS.kind, raw_jobs, meta.uid)
-        maps = own_children(CONFIG_MAPS.kind, raw_maps, meta.uid)
+        jobs = own_children(JOBS, raw_jobs, meta.uid)
+        maps = own_children(CONFIG_MAPS, raw_maps, meta.uid)
         seen = ObservedRun(
             pools=pools,
             secret_exists=secret is not None,
