@@ -1,0 +1,124 @@
+"""What the person at the terminal sees: a bar with ETA, lines for what changed, and the tables at the end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from toolorch_api.crd import POOL_COLUMNS, RUN_COLUMNS
+from toolorch_api.evalrun import EvalRun
+from toolorch_evaluator.cli.table import render_table
+
+# Often enough to be believed, seldom enough for a build's log.
+_PLAIN_SECONDS = 5.0
+
+
+class Display(Protocol):
+    """Where a run tells how it goes."""
+
+    def say(self, line: str) -> None:
+        """Tell something that happened."""
+
+    def show(self, run: EvalRun) -> None:
+        """Show how far the run is."""
+
+    def close(self) -> None:
+        """End the live part."""
+
+
+class PlainDisplay:
+    """Lines of text, for logs and pipes."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._told = ""
+        self._next = 0.0
+
+    def say(self, line: str) -> None:
+        """Print a line."""
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def show(self, run: EvalRun) -> None:
+        """Print how far the run is, when it has moved and the last time is long enough ago."""
+        text = f"{run.metadata.name}: {describe(run)}"
+        if text != self._told and time.monotonic() >= self._next:
+            self.say(text)
+            self._told, self._next = text, time.monotonic() + _PLAIN_SECONDS
+
+    def close(self) -> None:
+        """Nothing is live."""
+
+
+class LiveDisplay:
+    """A progress bar with ETA at the bottom, lines above it."""
+
+    def __init__(self, console: Console) -> None:
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("[bold]{task.description}"),
+            BarColumn(bar_width=30),
+            TextColumn("{task.fields[text]}"),
+            TimeElapsedColumn(),
+            TextColumn("ETA"),
+            TimeRemainingColumn(),
+            console=console,
+        )
+        self._task = self._progress.add_task("", total=None, text="")
+        self._progress.start()
+
+    def say(self, line: str) -> None:
+        """Print a line above the bar."""
+        self._progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    def show(self, run: EvalRun) -> None:
+        """Move the bar."""
+        units = run.status.units
+        self._progress.update(
+            self._task,
+            description=run.metadata.name,
+            text=describe(run),
+            completed=units.done,
+            total=units.total or None,
+        )
+
+    def close(self) -> None:
+        """Leave the bar as it stands."""
+        self._progress.stop()
+
+
+def open_display(console: Console) -> Display:
+    """Return the display that fits a console."""
+    return LiveDisplay(console) if console.is_terminal else PlainDisplay(console)
+
+
+def describe(run: EvalRun) -> str:
+    """Say in a few words how far a run is."""
+    units = run.status.units
+    if not units.total or not (units.done or units.running or units.infra_errors):
+        return run.status.reason or "starting"
+    return f"{run.status.done} done, {units.passed} passed, {units.infra_errors} errors"
+
+
+def render_end(run: Mapping[str, Any], pools: Sequence[Mapping[str, Any]], now: datetime) -> str:
+    """Return what `kubectl get modelpools,evalruns -o wide` would print."""
+    tables = [render_table(pools, POOL_COLUMNS, now), render_table([run], RUN_COLUMNS, now)]
+    return "\n\n".join("\n".join(table) for table in tables)
+
+
+def render_score(run: EvalRun) -> list[str]:
+    """Return the score with its n, both ways, and where the report lies."""
+    status, units = run.status, run.status.units
+    lines = []
+    if status.score:
+        interval = f", 95 % interval {status.interval}" if status.interval else ""
+        lines.append(f"score {status.score} over {units.done} scored units{interval}")
+        if status.score_scheduled and units.done < units.total:
+            lines.append(f"score {status.score_scheduled} over all {units.total} units, an unscored one counting 0")
+    if status.report:
+        lines.append(f"report: {status.report}")
+    return [*lines, f"results: {status.results}"] if status.results else lines

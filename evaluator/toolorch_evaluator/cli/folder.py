@@ -1,0 +1,120 @@
+"""The folder of one run: object storage, as files. The evaluator's steps write results there, the brain reads facts."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from pathlib import Path
+from typing import IO, TypeVar
+
+from toolorch_api.evalrun import EvalRun
+from toolorch_api.evalrun_status import EvalRunStatus
+from toolorch_api.keys import (
+    ERRORS_PREFIX,
+    MANIFEST_KEY,
+    PROGRESS_PREFIX,
+    RESULTS_PREFIX,
+    SUMMARY_KEY,
+    assignment_key,
+    run_folder,
+)
+from toolorch_api.meta import StatusModel
+from toolorch_api.shard import Assignment, Manifest, Progress, Summary
+from toolorch_evaluator.cli.errors import BadInputError
+from toolorch_operator.evalrun.observed import StorageView
+from toolorch_operator.evalrun.wants import StorageWants
+
+_STATUS = "status.json"
+_LOGS = "logs"
+_T = TypeVar("_T", bound=StatusModel)
+
+
+class RunFolder:
+    """Files of one run below the output folder; besides the storage layout it holds logs/ and status.json."""
+
+    def __init__(self, output: Path, run: EvalRun) -> None:
+        """`output` is the folder of all runs."""
+        self.path = output.resolve() / run_folder(run.metadata.name, run.metadata.uid)
+        self._lock: IO[str] | None = None
+        self._manifest: Manifest | None = None
+
+    def open(self) -> None:
+        """Make the folder and hold it for this command alone; raises BadInputError where that cannot be."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = (self.path.parent / f".{self.path.name}.lock").open("w")
+        except OSError as error:
+            raise BadInputError([f"--output: {error.filename} cannot be written: {error.strerror}"]) from None
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise BadInputError([f"another toolorch works on {self.path}; wait for it, or use --fresh"]) from None
+
+    def close(self) -> None:
+        """Let others work on the run."""
+        if self._lock is not None:
+            Path(self._lock.name).unlink(missing_ok=True)
+            self._lock.close()
+
+    def log(self, name: str) -> Path:
+        """Log file of a replica or step."""
+        return self.path / _LOGS / f"{name}.log"
+
+    def create(self, key: str, body: bytes) -> None:
+        """Write an object unless it is there already."""
+        target = self.path / key
+        if not target.exists():
+            write_whole(target, body)
+
+    def read_status(self) -> EvalRunStatus:
+        """Return the status that an earlier command left; a cluster keeps it in the EvalRun."""
+        found = self._read(_STATUS, EvalRunStatus)
+        return found if found is not None else EvalRunStatus()
+
+    def write_status(self, status: EvalRunStatus) -> None:
+        """Keep the status for the next command."""
+        write_whole(self.path / _STATUS, status.model_dump_json(by_alias=True, indent=2).encode())
+
+    def forget_attempts(self) -> None:
+        """Start counting attempts anew, as after a failed run; manifest, results and transcripts stay."""
+        for part in ("attempts", PROGRESS_PREFIX, ERRORS_PREFIX, "report"):
+            shutil.rmtree(self.path / part, ignore_errors=True)
+        (self.path / _STATUS).unlink(missing_ok=True)
+
+    def read_facts(self, wants: StorageWants) -> StorageView:
+        """Read what the brain wants to know."""
+        if wants.manifest and self._manifest is None:
+            self._manifest = self._read(MANIFEST_KEY, Manifest)
+        attempt = wants.assignment
+        return StorageView(
+            manifest=self._manifest if wants.manifest else None,
+            assignment=None if attempt is None else self._read(assignment_key(attempt), Assignment),
+            progress=self.read_progress() if wants.progress else (),
+            results=self._keys(RESULTS_PREFIX) if wants.results else None,
+            errors=self._keys(ERRORS_PREFIX) if wants.errors else None,
+            summary=self._read(SUMMARY_KEY, Summary) if wants.summary else None,
+        )
+
+    def read_progress(self) -> tuple[Progress, ...]:
+        """Return the progress of all shards of all attempts."""
+        found = (self._read(key, Progress) for key in sorted(self._keys(PROGRESS_PREFIX)))
+        return tuple(progress for progress in found if progress is not None)
+
+    def _keys(self, prefix: str) -> frozenset[str]:
+        files = (self.path / prefix).rglob("*.json")
+        return frozenset(file.relative_to(self.path).as_posix() for file in files)
+
+    def _read(self, key: str, model: type[_T]) -> _T | None:
+        try:
+            return model.model_validate_json((self.path / key).read_bytes())
+        except FileNotFoundError:
+            return None
+
+
+def write_whole(target: Path, body: bytes) -> None:
+    """Write a file so that a reader sees all of it or nothing."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f".{target.name}.{os.getpid()}")
+    part.write_bytes(body)
+    part.replace(target)

@@ -1,0 +1,152 @@
+"""One replica of a pool as a local server under the launcher, seen as the pod that it would be in a cluster."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from toolorch_api.shard import ENV_TERMINATION_LOG
+from toolorch_evaluator.cli.children import Child, Children
+from toolorch_evaluator.cli.gpus import VISIBLE
+from toolorch_operator.modelpool.observed import PodView, Termination
+
+HOST = "127.0.0.1"
+# A pod remembers its present and its last end; so does the brain.
+_REMEMBERED_ENDS = 2
+# As the kubelet: the pause before a restart doubles. It starts lower, since somebody waits at a terminal.
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 1.0, 30.0
+
+
+def free_port() -> int:
+    """Return a port of the loopback interface that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What all replicas stand on."""
+
+    children: Children
+    launcher: Path
+    """The operator's launcher.py."""
+    scratch: Path
+    """Folder for termination messages."""
+    node: str = field(default_factory=socket.gethostname)
+
+
+class Replica:
+    """A server, started, watched and replaced; `command` changes make a new pod, crashes restart the old one."""
+
+    def __init__(
+        self, name: str, log: Path, gpus: Sequence[str], environment: Mapping[str, str], ground: Ground
+    ) -> None:
+        self.name = name
+        self.log = log
+        self.port = free_port()
+        self.healthy = False
+        self.command: tuple[str, ...] = ()
+        self.started_at = 0.0
+        self.has_served = False
+        self.restarts = 0
+        self._gpus = gpus
+        self._environment = environment
+        self._ground = ground
+        self._child: Child | None = None
+        self._serial = 0
+        self._spec_hash = ""
+        self._ends: tuple[Termination, ...] = ()
+        self._settled_at = self._backed_off_at = 0.0
+
+    @property
+    def url(self) -> str:
+        """OpenAI base URL."""
+        return f"http://{HOST}:{self.port}/v1"
+
+    @property
+    def is_running(self) -> bool:
+        """Whether its server is there; it may have ended without anybody having looked."""
+        return self._child is not None
+
+    @property
+    def identity(self) -> str:
+        """Names this one start of the server."""
+        return f"{self._serial}/{self.restarts}"
+
+    @property
+    def has_gpus(self) -> bool:
+        """Whether GPUs were allotted to it."""
+        return bool(self._gpus)
+
+    def may_start(self, command: Sequence[str]) -> bool:
+        """Whether the pause after the last end is over; a new command waits for the GPU's memory alone."""
+        pause = self._settled_at if tuple(command) != self.command else max(self._settled_at, self._backed_off_at)
+        return self._child is None and time.monotonic() >= pause
+
+    async def start(self, command: Sequence[str], spec_hash: str) -> None:
+        """Start the server; another command than before means a new pod."""
+        self._spec_hash, self.has_served = spec_hash, False
+        if tuple(command) != self.command:
+            self.command, self._ends, self.restarts = tuple(command), (), 0
+            self._serial += 1
+        elif self._ends:
+            self.restarts += 1
+        self._word().unlink(missing_ok=True)
+        launcher = [sys.executable, "-I", str(self._ground.launcher), "--"]
+        environment = {**self._environment, ENV_TERMINATION_LOG: str(self._word())}
+        if self._gpus:
+            environment[VISIBLE] = ",".join(self._gpus)
+        self.started_at = time.monotonic()
+        self._child = await self._ground.children.start([*launcher, *command], environment, self.log)
+
+    async def look(self, settle_seconds: float) -> bool:
+        """Notice the server's end; True where it has just ended. `settle_seconds` pass before anything starts again."""
+        if self._child is None or not self._child.has_ended:
+            return False
+        code = await self._ground.children.wait(self._child)
+        message = self._word().read_text(errors="replace") if self._word().exists() else ""
+        end = Termination(self.restarts, code, "Completed" if code == 0 else "Error", message)
+        self._ends = (*self._ends, end)[-_REMEMBERED_ENDS:]
+        self._child, self.healthy = None, False
+        now = time.monotonic()
+        self._settled_at = now + settle_seconds
+        self._backed_off_at = now + min(_FIRST_PAUSE_SECONDS * 2**self.restarts, _LONGEST_PAUSE_SECONDS)
+        return True
+
+    async def stop(self) -> None:
+        """Stop the server, if it runs."""
+        if self._child is not None:
+            await self._ground.children.stop(self._child)
+        self._child, self.healthy = None, False
+
+    def end(self) -> None:
+        """Ask a server that does not come up to end, as the kubelet does; `look` notices it."""
+        if self._child is not None and not self._child.has_ended:
+            self._child.program.terminate()
+
+    def view(self) -> PodView:
+        """Show the server as a pod."""
+        crashed = self._child is None and bool(self._ends)
+        return PodView(
+            name=f"{self.name}-{self._serial}",
+            uid=f"{self.name}-{self._serial}",
+            instance=self.name,
+            created=f"{self._serial:08d}",
+            node=self._ground.node,
+            ip=HOST,
+            phase="Running",
+            ready=self.healthy,
+            restart_count=self.restarts,
+            waiting_reason="CrashLoopBackOff" if crashed else "",
+            terminations=self._ends,
+            command=self.command,
+            spec_hash=self._spec_hash,
+        )
+
+    def _word(self) -> Path:
+        return self._ground.scratch / f"{self.name}.end"

@@ -1,0 +1,135 @@
+"""One `toolorch run` from start to end: open the folder, bring up pools, advance all until the run is settled."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+
+import toolorch_operator
+from toolorch_api.conditions import RunCondition, is_true, with_condition
+from toolorch_api.evalrun import EvalRun
+from toolorch_api.modelpool import ModelPool
+from toolorch_evaluator.cli.children import Children
+from toolorch_evaluator.cli.display import Display
+from toolorch_evaluator.cli.folder import RunFolder, write_whole
+from toolorch_evaluator.cli.machine import Machine
+from toolorch_evaluator.cli.pools import LocalPool, Tools
+from toolorch_evaluator.cli.replicas import Ground, Replica
+from toolorch_evaluator.cli.runs import LocalRun
+from toolorch_evaluator.cli.slots import Slots
+from toolorch_evaluator.cli.teller import Teller
+from toolorch_operator.defaults import Defaults
+from toolorch_operator.evalrun.settled import is_settled
+from toolorch_operator.modelpool.instances import instance_names
+
+LAUNCHER = Path(toolorch_operator.__file__).with_name("launcher.py")
+# A look costs milliseconds; every second of delay between attempts, report and end is waited for.
+_LOOK_SECONDS = 0.2
+_PROBE_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """All that a session starts from; nothing in it is read again."""
+
+    run: EvalRun
+    pools: Mapping[str, ModelPool]
+    machine: Machine
+    output: Path
+    scratch: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a session ended: the run and its pools, with the status that a cluster would show."""
+
+    run: EvalRun
+    pools: tuple[ModelPool, ...]
+    is_new: bool
+    """False where the run had been finished by an earlier command."""
+
+
+async def run_session(setting: Setting, display: Display) -> Outcome:
+    """Carry a run to its end, or return at once where it is finished; raises RunFailedError for hopeless pools."""
+    folder = RunFolder(setting.output, setting.run)
+    folder.open()
+    try:
+        run = _taken_up(setting.run, folder, display)
+        if is_settled(run.status):
+            return Outcome(run, tuple(setting.pools.values()), is_new=False)
+        return await _advance_all(run, setting, folder, display)
+    finally:
+        folder.close()
+
+
+def _taken_up(run: EvalRun, folder: RunFolder, display: Display) -> EvalRun:
+    """Return the run with the status of an earlier command, a failed one's attempts being counted anew."""
+    status = folder.read_status()
+    if is_true(status.conditions, RunCondition.FAILED):
+        display.say(f"{run.metadata.name} failed before: {status.reason}; trying what is missing")
+        folder.forget_attempts()
+        return run
+    if status.units.done and not is_settled(status):
+        display.say(f"{run.metadata.name}: resuming at {status.done}")
+    if status.conditions and not is_settled(status):
+        # As after spec.suspend: the time in between does not count towards deadlines.runSeconds.
+        conditions = with_condition(
+            status.conditions, RunCondition.SUSPENDED, True, "Suspended", generation=1, now=datetime.now(UTC)
+        )
+        status = status.model_copy(update={"conditions": conditions})
+    return run.model_copy(update={"status": status})
+
+
+async def _advance_all(run: EvalRun, setting: Setting, folder: RunFolder, display: Display) -> Outcome:
+    defaults = Defaults(vllm_image="vllm", evaluator_image="toolorch", output_uri=folder.path.parent.as_uri())
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(httpx.AsyncClient(timeout=_PROBE_SECONDS, trust_env=False))
+        children = await stack.enter_async_context(Children(setting.scratch))
+        input_dir = _write_keys(setting)
+        tools = Tools(client, Slots(), defaults, _write_templates(setting))
+        pools = {name: _open_pool(pool, setting, folder, children, tools) for name, pool in setting.pools.items()}
+        local = LocalRun(run, folder, input_dir, children, defaults)
+        # Entered last, so left first: shards give back their units while their servers still answer.
+        stack.push_async_callback(local.stop)
+        told = Teller(display)
+        while not local.is_settled:
+            for pool in pools.values():
+                await pool.advance(datetime.now(UTC))
+                told.pool(pool)
+            told.events(await local.advance(pools, datetime.now(UTC)))
+            display.show(local.document)
+            await asyncio.sleep(_LOOK_SECONDS)
+        return Outcome(local.document, tuple(pool.document for pool in pools.values()), is_new=True)
+
+
+def _open_pool(pool: ModelPool, setting: Setting, folder: RunFolder, children: Children, tools: Tools) -> LocalPool:
+    name, machine = pool.metadata.name, setting.machine
+    metadata = pool.metadata.model_copy(update={"uid": name, "generation": 1})
+    ground = Ground(children, LAUNCHER, setting.scratch)
+    replicas = {
+        instance: Replica(
+            instance, folder.log(instance), machine.gpus.get(instance, ()), machine.environments[name], ground
+        )
+        for instance in instance_names(pool)
+    }
+    return LocalPool(pool.model_copy(update={"metadata": metadata}), replicas, tools)
+
+
+def _write_keys(setting: Setting) -> Path:
+    input_dir = setting.scratch / "input"
+    for pool, key in setting.machine.keys.items():
+        write_whole(input_dir / "keys" / pool, key.encode())
+    return input_dir
+
+
+def _write_templates(setting: Setting) -> dict[str, Path]:
+    paths = {pool: setting.scratch / "templates" / f"{pool}.jinja" for pool in setting.machine.templates}
+    for pool, path in paths.items():
+        write_whole(path, setting.machine.templates[pool].encode())
+    return paths
