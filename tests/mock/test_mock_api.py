@@ -246,3 +246,10 @@ async def test_a_hung_request_shows_as_running_while_health_answers_and_its_retr
         hung.cancel()
         with pytest.raises(asyncio.CancelledError):
             await hung
+
+
+async def test_a_tool_call_cut_at_max_tokens_leaks_into_the_text():
+    async with running(*TOOL_FLAGS) as mock:
+        answer = (await mock.ask(ASKED, tools=[WEATHER], max_tokens=4)).choices[0]
+        assert (answer.finish_reason, answer.message.tool_calls) == ("length", [])
+        assert answer.message.content.startswith("<tool_call>")
