@@ -18,6 +18,7 @@ from toolorch_operator.lifecycle import Operator
 from toolorch_operator.logs import configure_logs
 from toolorch_operator.metrics import Metrics
 from toolorch_operator.settings import Settings, SettingsError, parse_settings
+from toolorch_operator.tunnel import TunnelTransport
 from toolorch_operator.wiring import build_world
 from toolorch_operator.workqueue import WorkQueue
 
@@ -39,8 +40,19 @@ async def _run(settings: Settings) -> int:
     cluster = Cluster(await connect(settings.kubeconfig, in_cluster=settings.in_cluster), metrics)
     try:
         # Model servers are reached as they are: a proxy for the world outside knows no pod.
-        async with httpx.AsyncClient(trust_env=False) as client:
-            world = build_world(cluster, client, settings.defaults, metrics, _now, lambda: uuid.uuid4().hex)
+        async with (
+            httpx.AsyncClient(trust_env=False) as client,
+            httpx.AsyncClient(transport=TunnelTransport(cluster)) as tunnel,
+        ):
+            world = build_world(
+                cluster,
+                client,
+                None if settings.in_cluster else tunnel,
+                settings.defaults,
+                metrics,
+                _now,
+                lambda: uuid.uuid4().hex,
+            )
             # Retries spread by a fifth, so that what failed together does not come back together.
             queue = WorkQueue(time.monotonic, lambda: random.uniform(0.8, 1.2))
             return await Operator(settings, world, queue).run()

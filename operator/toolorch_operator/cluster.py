@@ -18,7 +18,8 @@ from kubernetes.aio.client.api_client import ApiClient
 from kubernetes.aio.client.configuration import Configuration
 
 from toolorch_api.meta import FIELD_MANAGER
-from toolorch_operator.errors import ClusterError, Conflict, Denied, Invalid, NotFound, Throttled, Unavailable
+from toolorch_operator.answers import parse_error
+from toolorch_operator.errors import Conflict, NotFound, Unavailable
 from toolorch_operator.metrics import Metrics
 from toolorch_operator.plan import Ref
 from toolorch_operator.resources import BY_KIND, Resource
@@ -30,10 +31,6 @@ PAGE = 500
 APPLY_TYPE = "application/apply-patch+yaml"
 MERGE_TYPE = "application/merge-patch+json"
 JSON_TYPE = "application/json"
-
-_BY_STATUS: dict[int, type[ClusterError]] = {
-    400: Invalid, 401: Denied, 403: Denied, 404: NotFound, 409: Conflict, 410: Conflict, 422: Invalid,
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +140,15 @@ class Cluster:
             "patch", "PATCH", resource, resource.path(namespace, name), body=body, type_=MERGE_TYPE
         )
 
+    async def proxy_get(self, path: str) -> tuple[int, bytes]:
+        """Return status and body of a GET that the API server passes on to a Service."""
+        try:
+            code, _, body = await self._send("GET", path, None, None, JSON_TYPE)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Unavailable(f"proxy: {type(error).__name__}: {error}") from error
+        self._metrics.count_api("get", "services/proxy", code)
+        return code, body
+
     async def _request(
         self,
         verb: str,
@@ -163,7 +169,7 @@ class Cluster:
             raise Unavailable(f"{verb} {label}: {type(error).__name__}: {error}") from error
         self._metrics.count_api(verb, label, code)
         if code >= 300:
-            raise _parse_error(code, headers, text, f"{verb} {label} {path}")
+            raise parse_error(code, headers, text, f"{verb} {label} {path}")
         return json.loads(text)  # type: ignore[no-any-return]
 
     async def _send(
@@ -181,18 +187,3 @@ class Cluster:
             response = await self._api.call_api(method, url, headers, sent, _request_timeout=REQUEST_TIMEOUT)
             text = await response.read()
         return response.status, response.headers, text
-
-
-def _parse_error(code: int, headers: Mapping[str, str], text: bytes, what: str) -> ClusterError:
-    message = f"{what}: {code} {_parse_message(text)}"
-    if code == 429:
-        wait = headers.get("Retry-After", "")
-        return Throttled(message, float(wait) if wait.isdigit() else None)
-    return _BY_STATUS.get(code, Unavailable)(message)
-
-
-def _parse_message(text: bytes) -> str:
-    try:
-        return str(json.loads(text).get("message", ""))
-    except (ValueError, AttributeError):
-        return text[:200].decode(errors="replace")

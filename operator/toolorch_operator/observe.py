@@ -40,6 +40,7 @@ from toolorch_operator.resources import (
     Resource,
 )
 from toolorch_operator.storage import Folder, Storage
+from toolorch_operator.tunnel import tunnel_url
 
 
 def _children_selector(kind: str, name: str) -> str:
@@ -51,11 +52,12 @@ PROBES_REMEMBERED = 4096
 
 
 class PoolObserver:
-    """Observes ModelPools; `client` speaks to model servers."""
+    """Observes ModelPools; `client` speaks to servers, `tunnel` to those in a cluster that this program is not in."""
 
-    def __init__(self, cluster: Cluster, client: httpx.AsyncClient) -> None:
+    def __init__(self, cluster: Cluster, client: httpx.AsyncClient, tunnel: httpx.AsyncClient | None = None) -> None:
         self._cluster = cluster
         self._client = client
+        self._tunnel = tunnel
         self._answers: OrderedDict[str, Probe] = OrderedDict()
 
     async def observe(self, pool: ModelPool) -> Observation[ObservedPool]:
@@ -70,21 +72,24 @@ class PoolObserver:
             own(DEPLOYMENTS), own(SERVICES), own(CONFIG_MAPS), self._cluster.list(PODS, meta.namespace, selector)
         )
         pods = [pool_views.parse_pod(p) for p in raw_pods if is_of_this_life(p, meta)]
-        probes = await self._probe(probe_targets(pool, pods))
+        probes = await self._probe(meta.namespace, probe_targets(pool, pods))
         seen = ObservedPool(deployments, services, config_maps, pods, probes)
         groups = {DEPLOYMENTS.kind: deployments, SERVICES.kind: services, CONFIG_MAPS.kind: config_maps}
         live = {(kind, name): child for kind, group in groups.items() for name, child in group.items()}
         return Observation(seen, live)
 
-    async def _probe(self, targets: list[ProbeTarget]) -> Mapping[str, Probe]:
-        answers = await asyncio.gather(*(self._ask(target) for target in targets))
+    async def _probe(self, namespace: str, targets: list[ProbeTarget]) -> Mapping[str, Probe]:
+        answers = await asyncio.gather(*(self._ask(namespace, target) for target in targets))
         return {target.key: answer for target, answer in zip(targets, answers, strict=True)}
 
-    async def _ask(self, target: ProbeTarget) -> Probe:
+    async def _ask(self, namespace: str, target: ProbeTarget) -> Probe:
         if target.external:
             return await models.probe_external(target.url, self._client)
         if target.identity not in self._answers:
-            answer = await models.probe(target.url, self._client)
+            if self._tunnel is None:
+                answer = await models.probe(target.url, self._client)
+            else:
+                answer = await models.probe(tunnel_url(namespace, target.key), self._tunnel)
             if not answer.healthy:
                 return answer
             self._answers[target.identity] = answer

@@ -28,7 +28,7 @@ class Resource:
         parts = ["apis" if "/" in self.api_version else "api", self.api_version]
         if namespace:
             parts += ["namespaces", quote(namespace, safe="")]
-        parts += [part for part in (self.plural, quote(name, safe=""), subresource) if part]
+        parts += [part for part in (self.plural, quote(name, safe=":"), subresource) if part]
         return "/" + "/".join(parts)
 
 

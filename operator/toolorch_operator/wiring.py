@@ -25,15 +25,16 @@ from toolorch_operator.storage import Storage
 def build_world(
     cluster: Cluster,
     client: httpx.AsyncClient,
+    tunnel: httpx.AsyncClient | None,
     defaults: Defaults,
     metrics: Metrics,
     clock: Callable[[], datetime],
     token: Callable[[], str],
 ) -> World:
-    """Return the world of a real operator."""
+    """Return the world of a real operator; `tunnel` is None where it can reach pods by itself."""
     runs = RunObserver(cluster, Storage(metrics), Facts(token), defaults)
     brains: Mapping[str, Brain[Any, Any]] = {
-        modelpool.KIND: Brain(ModelPool.model_validate, PoolObserver(cluster, client).observe, plan_pool),
+        modelpool.KIND: Brain(ModelPool.model_validate, PoolObserver(cluster, client, tunnel).observe, plan_pool),
         evalrun.KIND: Brain(EvalRun.model_validate, runs.observe, plan_run),
     }
     return World(cluster, brains, defaults, clock, metrics)
