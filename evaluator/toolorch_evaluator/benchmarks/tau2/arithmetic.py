@@ -28,6 +28,8 @@ def calculate(self: object, expression: str) -> str:
     """Return the expression's value, rounded to cents; raises whatever the evaluation raises."""
     if not all(char in "0123456789+-*/(). " for char in expression):
         raise ValueError("Invalid characters in expression")
+    if not isinstance(expression, str):  # models pass lists, and upstream's eval answers so
+        raise TypeError("eval() arg 1 must be a string, bytes or code object")
     tree = ast.parse(expression.lstrip(" "), "<string>", "eval")
     return str(round(float(_value(tree.body)), 2))
 

@@ -11,6 +11,7 @@ functions are bound to a plain class instead. Where the package deviates from v0
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -150,4 +151,6 @@ def _attributes(packaged: Any) -> dict[str, Any]:
 
 
 def _module(name: str) -> ModuleType:
-    return import_module(f"{PACKAGE}.{name}")
+    with warnings.catch_warnings():  # deprecations among other people's packages are not news to our users
+        warnings.simplefilter("ignore")
+        return import_module(f"{PACKAGE}.{name}")
