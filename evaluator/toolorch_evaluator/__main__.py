@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -17,90 +18,93 @@ import typer
 
 from toolorch_api.shard import ExitCode, RunInput
 from toolorch_evaluator.benchmarks.base import Benchmark
-from toolorch_evaluator.benchmarks.registry import benchmark
+from toolorch_evaluator.benchmarks.registry import benchmark as benchmark_named
 from toolorch_evaluator.exits import BadInputError, StepError, leave_word
 from toolorch_evaluator.results import Results, open_store
 from toolorch_evaluator.settings import Settings, read_run, read_settings, termination_log
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="The steps of an EvalRun.")
+Step = Callable[[RunInput, Settings, Results], Awaitable[ExitCode]]
 
 
-@app.command("plan")
-def plan_command() -> None:
-    """List the run's units and write the manifest."""
+@dataclass(frozen=True, slots=True)
+class Commands:
+    """The verbs, over the benchmarks that `named` knows."""
 
-    async def step(run: RunInput, settings: Settings, results: Results) -> ExitCode:
+    named: Callable[[str], Benchmark]
+
+    def plan(self) -> None:
+        """List the run's units and write the manifest."""
         from toolorch_evaluator.plan_step import plan
 
-        await plan(run, _benchmark(run), results, datetime.now(UTC))
-        return ExitCode.OK
+        async def step(run: RunInput, settings: Settings, results: Results) -> ExitCode:
+            await plan(run, self._benchmark(run), results, datetime.now(UTC))
+            return ExitCode.OK
 
-    _run(step)
+        _run(step)
 
-
-@app.command("shard")
-def shard_command() -> None:
-    """Run this shard's units; SIGTERM drains."""
-
-    async def step(run: RunInput, settings: Settings, results: Results) -> ExitCode:
+    def shard(self) -> None:
+        """Run this shard's units; SIGTERM drains."""
         from toolorch_evaluator.shard_step import run_shard
 
-        stop = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        return await run_shard(run, settings, _benchmark(run), results, stop)
+        async def step(run: RunInput, settings: Settings, results: Results) -> ExitCode:
+            stop = asyncio.Event()
+            for number in (signal.SIGTERM, signal.SIGINT):
+                asyncio.get_running_loop().add_signal_handler(number, stop.set)
+            return await run_shard(run, settings, self._benchmark(run), results, stop)
 
-    _run(step)
+        _run(step)
 
-
-@app.command("report")
-def report_command() -> None:
-    """Summarise the run's results and write the report."""
-
-    async def step(run: RunInput, settings: Settings, results: Results) -> ExitCode:
+    def report(self) -> None:
+        """Summarise the run's results and write the report."""
         from toolorch_evaluator.report_step import report
 
-        await report(run, results, datetime.now(UTC))
-        return ExitCode.OK
+        async def step(run: RunInput, settings: Settings, results: Results) -> ExitCode:
+            await report(run, results, datetime.now(UTC))
+            return ExitCode.OK
 
-    _run(step)
+        _run(step)
+
+    def score(
+        self,
+        file: Annotated[Path, typer.Argument(help="Transcripts, one JSON per line; - is standard input.")],
+        benchmark: Annotated[str, typer.Option(help="Whose rules grade.")] = "tau2",
+    ) -> None:
+        """Grade transcripts; one result per line, in the same order."""
+        from toolorch_evaluator.score import score_file
+
+        sys.exit(score_file(benchmark, file, sys.stdout))
+
+    def _benchmark(self, run: RunInput) -> Benchmark:
+        try:
+            return self.named(run.spec.benchmark.name)
+        except ValueError as error:
+            raise BadInputError("BadBenchmark", f"spec.benchmark: {error}") from error
 
 
-@app.command("score")
-def score_command(
-    file: Annotated[Path, typer.Argument(help="Transcripts, one JSON per line.", dir_okay=False)],
-    name: Annotated[str, typer.Option("--benchmark", help="Whose rules grade.")] = "tau2",
-) -> None:
-    """Grade transcripts; one result per line, in the same order."""
-    from toolorch_evaluator.score import score_file
-
-    score_file(name, file, sys.stdout)
+def build_app(named: Callable[[str], Benchmark] = benchmark_named) -> typer.Typer:
+    """Build the command line."""
+    app = typer.Typer(add_completion=False, no_args_is_help=True, help="The steps of an EvalRun.")
+    commands = Commands(named)
+    for command in (commands.plan, commands.shard, commands.report, commands.score):
+        app.command()(command)
+    return app
 
 
-def _run(step: Callable[[RunInput, Settings, Results], Awaitable[ExitCode]]) -> None:
+def _run(step: Step) -> None:
     """Run a step to its exit code."""
     _log_json_lines()
     try:
         settings = read_settings(os.environ)
         run = read_run(settings.input_dir)
-        code = asyncio.run(_step(step, run, settings))
+        code = asyncio.run(_with_storage(step, run, settings))
     except StepError as error:
         leave_word(error, termination_log(os.environ))
         code = error.code
     sys.exit(int(code))
 
 
-async def _step(
-    step: Callable[[RunInput, Settings, Results], Awaitable[ExitCode]], run: RunInput, settings: Settings
-) -> ExitCode:
+async def _with_storage(step: Step, run: RunInput, settings: Settings) -> ExitCode:
     return await step(run, settings, Results(open_store(run.root)))
-
-
-def _benchmark(run: RunInput) -> Benchmark:
-    try:
-        return benchmark(run.spec.benchmark.name)
-    except ValueError as error:
-        raise BadInputError("BadBenchmark", f"spec.benchmark: {error}") from error
 
 
 def _log_json_lines() -> None:
@@ -118,7 +122,7 @@ def _log_json_lines() -> None:
 
 def main() -> None:
     """Entry of the command `toolorch-evaluator`."""
-    app()
+    build_app()()
 
 
 if __name__ == "__main__":
