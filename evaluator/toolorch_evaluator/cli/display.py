@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import unquote, urlsplit
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -106,7 +108,8 @@ def describe(run: EvalRun) -> str:
 
 def render_end(run: Mapping[str, Any], pools: Sequence[Mapping[str, Any]], now: datetime) -> str:
     """Return what `kubectl get modelpools,evalruns -o wide` would print."""
-    tables = [render_table(pools, POOL_COLUMNS, now), render_table([run], RUN_COLUMNS, now)]
+    tables = [render_table(pools, POOL_COLUMNS, now)] if pools else []
+    tables.append(render_table([run], RUN_COLUMNS, now))
     return "\n\n".join("\n".join(table) for table in tables)
 
 
@@ -119,6 +122,11 @@ def render_score(run: EvalRun) -> list[str]:
         lines.append(f"score {status.score} over {units.done} scored units{interval}")
         if status.score_scheduled and units.done < units.total:
             lines.append(f"score {status.score_scheduled} over all {units.total} units, an unscored one counting 0")
-    if status.report:
-        lines.append(f"report: {status.report}")
-    return [*lines, f"results: {status.results}"] if status.results else lines
+    places = {"report": status.report, "results": status.results}
+    return lines + [f"{what}: {_as_path(uri)}" for what, uri in places.items() if uri]
+
+
+def _as_path(uri: str) -> str:
+    """Write a file URI as a path that can be opened by hand, relative to where the user is if it lies below."""
+    path = Path(unquote(urlsplit(uri).path))
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TypeVar
 
@@ -15,6 +16,7 @@ from toolorch_api.keys import (
     MANIFEST_KEY,
     PROGRESS_PREFIX,
     RESULTS_PREFIX,
+    RUN_KEY,
     SUMMARY_KEY,
     assignment_key,
     run_folder,
@@ -56,6 +58,13 @@ class RunFolder:
         if self._lock is not None:
             Path(self._lock.name).unlink(missing_ok=True)
             self._lock.close()
+
+    def created_at(self) -> datetime:
+        """When the run began, which is now for a new one."""
+        try:
+            return datetime.fromtimestamp((self.path / RUN_KEY).stat().st_mtime, UTC)
+        except FileNotFoundError:
+            return datetime.now(UTC)
 
     def log(self, name: str) -> Path:
         """Log file of a replica or step."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from toolorch_operator.modelpool.plan import plan
 
 from toolorch_api.conditions import PoolCondition, find_condition, is_true
 from toolorch_api.modelpool import ModelPool
@@ -24,12 +24,15 @@ from toolorch_operator.modelpool.command import serve_command
 from toolorch_operator.modelpool.instances import probe_targets
 from toolorch_operator.modelpool.memory import spec_hash
 from toolorch_operator.modelpool.observed import ObservedPool, Probe, ProbeTarget
+from toolorch_operator.modelpool.plan import plan
 from toolorch_operator.models import probe, probe_external
 
 # A crash that nothing can cure may still be a race: a replica gets as many further starts before the run gives up.
 _HOPELESS_RESTARTS = 2
 # Looks at servers that work: a busy one answers late, and nothing is won by asking more often.
 _HEALTH_SECONDS = 5.0
+# Advice that names a cluster's commands is left out here.
+_SENTENCE = re.compile(r"(?<=\.) (?=[A-Z])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,5 +149,6 @@ class LocalPool:
             return
         worn = [r for r in self._replicas.values() if r.restarts >= _HOPELESS_RESTARTS and not r.is_running]
         if worn or not stalled.reason.startswith(("Remediation", "Unclassified")):
-            log = f"; its log: {worn[0].log}" if worn else ""
-            raise RunFailedError(f"pool {self.document.metadata.name}: {stalled.reason}: {stalled.message}{log}")
+            what = " ".join(part for part in _SENTENCE.split(stalled.message) if "kubectl" not in part)
+            log = f" Its log: {worn[0].log}" if worn else ""
+            raise RunFailedError(f"pool {self.document.metadata.name}: {stalled.reason}: {what}{log}")

@@ -60,7 +60,8 @@ async def run_session(setting: Setting, display: Display) -> Outcome:
     folder = RunFolder(setting.output, setting.run)
     folder.open()
     try:
-        run = _taken_up(setting.run, folder, display)
+        created = setting.run.metadata.model_copy(update={"creation_timestamp": folder.created_at()})
+        run = _taken_up(setting.run.model_copy(update={"metadata": created}), folder, display)
         if is_settled(run.status):
             return Outcome(run, tuple(setting.pools.values()), is_new=False)
         return await _advance_all(run, setting, folder, display)
@@ -110,7 +111,8 @@ async def _advance_all(run: EvalRun, setting: Setting, folder: RunFolder, displa
 
 def _open_pool(pool: ModelPool, setting: Setting, folder: RunFolder, children: Children, tools: Tools) -> LocalPool:
     name, machine = pool.metadata.name, setting.machine
-    metadata = pool.metadata.model_copy(update={"uid": name, "generation": 1})
+    born = {"uid": name, "generation": 1, "creation_timestamp": datetime.now(UTC)}
+    metadata = pool.metadata.model_copy(update=born)
     ground = Ground(children, LAUNCHER, setting.scratch)
     replicas = {
         instance: Replica(
