@@ -109,6 +109,7 @@ class RunReason(StrEnum):
     DEADLINE_EXCEEDED = "DeadlineExceeded"
     SUSPENDED = "Suspended"
     NOT_SUSPENDED = "NotSuspended"
+    NOT_STALLED = "NotStalled"
     INVALID_SPEC = "InvalidSpec"
     SPEC_CHANGED = "SpecChanged"
     NO_OUTPUT = "NoOutput"

@@ -19,7 +19,11 @@ from toolorch_operator.evalrun.step import Says, Step
 def add_ground(run: EvalRun, observed: ObservedRun, defaults: Defaults, step: Step) -> Step:
     """Return the step with all that it leaves unsaid; what it says itself stays."""
     output, manifest = resolve_output(run, defaults), observed.storage.manifest
-    says = {RunCondition.POOLS_READY: say_pools(run, observed)}
+    says = {
+        RunCondition.POOLS_READY: say_pools(run, observed),
+        # The frame says so of a spec that cannot work; one that comes this far can.
+        RunCondition.STALLED: Says(False, RunReason.NOT_STALLED),
+    }
     changes: dict[str, Any] = {}
     if output is not None:
         changes = {"results": output.root, "spec_hash": run.status.spec_hash or spec_hash(run.spec)}

@@ -6,6 +6,7 @@ last: what a Job's end promises is then in storage already when the brain looks.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +16,7 @@ from toolorch_api.shard import Assignment, Manifest, Progress, Summary
 
 # Set by the Job controller on every pod of a Job.
 LABEL_JOB = "batch.kubernetes.io/job-name"
+STARTING_REASONS = frozenset({"ContainerCreating", "PodInitializing"})
 ENDED_PHASES = frozenset({"Succeeded", "Failed"})
 
 
@@ -73,9 +75,9 @@ class PodView:
     phase: str = "Pending"
     exit_code: int | None = None
     message: str = ""
-    """Termination message of the container."""
+    """Last word of the container, one line."""
     waiting: str = ""
-    """Why the container does not run yet, such as ImagePullBackOff."""
+    """Why the pod cannot start, such as ImagePullBackOff or Unschedulable; empty while it merely starts."""
 
     @property
     def has_ended(self) -> bool:
@@ -115,6 +117,13 @@ class ObservedRun:
     config_maps: frozenset[str] = frozenset()
     """Names of the run's own ConfigMaps."""
     storage: StorageView = StorageView()
+
+    def describe_waiting(self, job: str) -> str:
+        """Return "; 2 pods wait: Unschedulable" for pods of a Job that cannot start; empty where none is."""
+        reasons = [pod.waiting for pod in self.live_pods(job) if pod.waiting]
+        if not reasons:
+            return ""
+        return f"; {len(reasons)} pod{'s wait' if len(reasons) > 1 else ' waits'}: {', '.join(sorted(set(reasons)))}"
 
     def live_pods(self, job: str) -> list[PodView]:
         """Pods of a Job, there or deleted, in which something may still run."""
@@ -175,9 +184,25 @@ def parse_pod(raw: Mapping[str, Any]) -> PodView:
         attempt=_parse_attempt(raw),
         phase=status.get("phase", "Pending"),
         exit_code=ended.get("exitCode"),
-        message=(ended.get("message") or "").strip(),
-        waiting=(state.get("waiting") or {}).get("reason", ""),
+        message=_parse_last_word(ended.get("message") or ""),
+        waiting=_parse_waiting(status, state),
     )
+
+
+def _parse_waiting(status: Mapping[str, Any], state: Mapping[str, Any]) -> str:
+    scheduled = _condition(status, "PodScheduled")
+    if scheduled.get("status") == "False":
+        return str(scheduled.get("reason", ""))
+    reason = str((state.get("waiting") or {}).get("reason", ""))
+    return "" if reason in STARTING_REASONS else reason
+
+
+def _parse_last_word(text: str) -> str:
+    """Return a container's last word: the sentence that a step left as JSON, or the last line of its output."""
+    try:
+        return str(json.loads(text)["message"])
+    except (ValueError, TypeError, KeyError):
+        return text.strip().rpartition("\n")[2]
 
 
 def _parse_attempt(raw: Mapping[str, Any]) -> int:

@@ -21,6 +21,7 @@ from toolorch_operator.evalrun.step import Says, Step, go_on, hold
 
 # Seconds: planning takes a pod's start, and everything else waits for it.
 LOOK_AGAIN = 1.0
+LISTING = "units are being listed"
 
 
 def plan_units(run: EvalRun, observed: ObservedRun, defaults: Defaults) -> Step:
@@ -29,23 +30,18 @@ def plan_units(run: EvalRun, observed: ObservedRun, defaults: Defaults) -> Step:
     if job is not None and job.has_ended:
         return fail(run, observed, RunReason.PLAN_FAILED, _why(run, observed), {RunCondition.PLANNED: False})
     if job is not None:
-        return _say_planning(go_on(RunReason.PLANNING, _describe_pods(run, observed), LOOK_AGAIN))
+        return _say_planning(go_on(RunReason.PLANNING, LISTING + observed.describe_waiting(job.name), LOOK_AGAIN))
     if not all_pools_exist(run, observed):
         return hold(RunReason.WAITING_FOR_POOLS, say_pools(run, observed).message)
     if observed.live_pods(plan_job(run)):
         return go_on(RunReason.PLANNING, "a pod of a deleted plan Job is still ending", LOOK_AGAIN)
-    step = _say_planning(go_on(RunReason.PLANNING, "units are being listed", LOOK_AGAIN))
+    step = _say_planning(go_on(RunReason.PLANNING, LISTING, LOOK_AGAIN))
     return replace(step, create=(build_plan_job(run, defaults),))
 
 
 def _say_planning(step: Step) -> Step:
     says = {**step.says, RunCondition.PLANNED: Says(False, RunReason.PLANNING)}
     return replace(step, says=says)
-
-
-def _describe_pods(run: EvalRun, observed: ObservedRun) -> str:
-    waiting = [pod.waiting for pod in observed.live_pods(plan_job(run)) if pod.waiting]
-    return "units are being listed" + (f"; its pod waits: {waiting[0]}" if waiting else "")
 
 
 def _why(run: EvalRun, observed: ObservedRun) -> str:

@@ -69,6 +69,7 @@ def _watch(run: EvalRun, observed: ObservedRun, attempt: int, now: datetime) -> 
     unlisted = 0 < units.total <= units.done and observed.storage.results is None
     look = 0.0 if unlisted else next_look(seconds).total_seconds()
     message = f"attempt {attempt}: {units.done} of {units.total} done, {units.running} running"
+    message += observed.describe_waiting(attempt_job(run, attempt))
     return go_on(RunReason.RUNNING, message, look, eta=format_eta(seconds), attempt=attempt, **fields)
 
 

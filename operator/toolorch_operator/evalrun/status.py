@@ -16,6 +16,7 @@ AT_FIRST: Mapping[RunCondition, Says] = {
     RunCondition.POOLS_READY: Says(None, RunReason.NOT_STARTED),
     RunCondition.PLANNED: Says(False, RunReason.NOT_STARTED),
     RunCondition.PROGRESSING: Says(False, RunReason.NOT_STARTED),
+    RunCondition.STALLED: Says(False, RunReason.NOT_STALLED),
     RunCondition.RESULTS_COMPLETE: Says(False, RunReason.NOT_STARTED),
     RunCondition.REPORT_READY: Says(False, RunReason.NOT_STARTED),
     RunCondition.COMPLETE: Says(False, RunReason.NOT_STARTED),
@@ -100,7 +101,7 @@ def _repeat(status: EvalRunStatus, type_: RunCondition) -> Says | None:
     if found is None:
         return None
     truth = {"True": True, "False": False}.get(found.status)
-    return Says(truth, RunReason(found.reason), found.message)
+    return Says(truth, found.reason, found.message)
 
 
 def _headline(conditions: list[Condition]) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from toolorch_api.conditions import RunCondition, RunReason
+from toolorch_api.conditions import RunCondition
 from toolorch_operator.plan import Blob, Manifest
 
 
@@ -16,7 +16,8 @@ class Says:
     """What is said of one condition; `truth` None means Unknown."""
 
     truth: bool | None
-    reason: RunReason
+    reason: str
+    """A RunReason; a text only where a newer version wrote one."""
     message: str = ""
 
 
@@ -34,16 +35,16 @@ class Step:
     requeue: timedelta | None = None
 
 
-def hold(reason: RunReason, message: str, seconds: float | None = None, **changes: Any) -> Step:
+def hold(reason: str, message: str, seconds: float | None = None, **changes: Any) -> Step:
     """Return the step of a run that cannot go on; `seconds` None waits for the next event."""
     return _progressing(False, reason, message, seconds, changes)
 
 
-def go_on(reason: RunReason, message: str, seconds: float | None = None, **changes: Any) -> Step:
+def go_on(reason: str, message: str, seconds: float | None = None, **changes: Any) -> Step:
     """Return the step of a run that is at work."""
     return _progressing(True, reason, message, seconds, changes)
 
 
-def _progressing(truth: bool, reason: RunReason, message: str, seconds: float | None, changes: dict[str, Any]) -> Step:
+def _progressing(truth: bool, reason: str, message: str, seconds: float | None, changes: dict[str, Any]) -> Step:
     requeue = None if seconds is None else timedelta(seconds=seconds)
     return Step({RunCondition.PROGRESSING: Says(truth, reason, message)}, changes, requeue=requeue)

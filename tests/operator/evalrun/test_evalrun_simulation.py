@@ -44,10 +44,13 @@ def act(world, kit, what, how):
         world.infra = how
 
 
-@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
-@given(troubles=st.lists(TROUBLE, max_size=60))
-def test_a_run_ends_whatever_happens_and_no_finished_unit_runs_again(kit, troubles):
+@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@given(undisturbed=st.integers(0, 24), troubles=st.lists(TROUBLE, max_size=50))
+def test_a_run_ends_whatever_happens_and_no_finished_unit_runs_again(kit, undisturbed, troubles):
     world = kit.World()
+    for turn in range(undisturbed):
+        world.tick()
+        world.work(turn)
     for what, how in troubles:
         act(world, kit, what, how)
     world.down, world.infra, world.raw["spec"]["suspend"] = False, set(), False
