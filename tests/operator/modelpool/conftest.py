@@ -1,0 +1,158 @@
+"""A small world for a pool's brain: it keeps children, replaces pods as Deployments do, and lets servers crash."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from toolorch_api.modelpool import ModelPool
+from toolorch_operator.defaults import Defaults
+from toolorch_operator.modelpool.command import parse_utilization
+from toolorch_operator.modelpool.instances import probe_targets
+from toolorch_operator.modelpool.observed import ObservedPool, Probe, ServedModel, parse_pod
+from toolorch_operator.modelpool.plan import plan
+
+DEFAULTS = Defaults("vllm/vllm-openai:test", "toolorch/evaluator:test", launcher_source="print('launcher')\n")
+NOON = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
+
+
+def make_pool(name="orchestrator", *, generation=1, status=None, uid="pool-uid", **spec):
+    return ModelPool.model_validate(
+        {
+            "apiVersion": "toolorch.dev/v1alpha1",
+            "kind": "ModelPool",
+            "metadata": {"name": name, "namespace": "evals", "uid": uid, "generation": generation},
+            "spec": {"model": "mock/oracle", "servedModelName": name, **spec},
+            "status": status or {},
+        }
+    )
+
+
+def crash_report(signature, **more):
+    return json.dumps({"v": 1, "class": signature, **more})
+
+
+class PoolWorld:
+    """`dies` tells from a server's command which launcher report it ends with (None: it serves)."""
+
+    def __init__(self, dies=lambda command: None, serves=None, **spec):
+        self.pool = make_pool(**spec)
+        self.dies = dies
+        self.serves = serves or self.pool.spec.served_name
+        self.children = {"Deployment": {}, "Service": {}, "ConfigMap": {}}
+        self.pods = {}
+        self.events = []
+        self.plans = []
+        self.now = NOON
+        self.starts = 0
+
+    def change(self, **spec):
+        document = self.pool.model_dump(mode="json", by_alias=True, exclude_none=True)
+        document["spec"] |= spec
+        document["metadata"]["generation"] += 1
+        self.pool = ModelPool.model_validate(document)
+
+    def observe(self, *, probe=True):
+        pods = [parse_pod(p) for p in self.pods.values()]
+        answer = Probe(True, (ServedModel(self.serves, 4096),), "0.33.0")
+        asked = probe_targets(self.pool, pods) if probe else []
+        return ObservedPool(
+            deployments=self.children["Deployment"],
+            services=self.children["Service"],
+            config_maps=self.children["ConfigMap"],
+            pods=pods,
+            probes={t.key: answer for t in asked},
+        )
+
+    def reconcile(self):
+        self.now += timedelta(seconds=1)
+        result = plan(self.pool, self.observe(), self.now, DEFAULTS)
+        for ref in result.delete:
+            del self.children[ref.kind][ref.name]
+        for manifest in result.apply:
+            self.children[manifest["kind"]][manifest["metadata"]["name"]] = json.loads(json.dumps(manifest))
+        document = self.pool.model_dump(mode="json", by_alias=True, exclude_none=True)
+        self.pool = ModelPool.model_validate(document | {"status": result.status})
+        self.events += result.events
+        self.plans.append(result)
+        return result
+
+    def roll(self):
+        """Do what Deployments and kubelets do: replace pods of another template, start each, let it die or serve."""
+        wanted = self.children["Deployment"]
+        self.pods = {n: p for n, p in self.pods.items() if n in wanted}
+        for name, deployment in wanted.items():
+            template = deployment["spec"]["template"]
+            if name not in self.pods or self.pods[name]["template"] != template:
+                self.starts += 1
+                self.pods[name] = self._start(template, f"{name}-{self.starts}")
+
+    def _start(self, template, pod_name):
+        command = template["spec"]["containers"][0]["command"]
+        report = self.dies(command)
+        end = {"exitCode": 85, "reason": "Error", "message": report}
+        state = {"running": {}} if report is None else {"waiting": {"reason": "CrashLoopBackOff"}}
+        last = {} if report is None else {"terminated": end}
+        live = {"name": "server", "restartCount": 0, "ready": report is None, "state": state, "lastState": last}
+        return {
+            "template": template,
+            "metadata": {**template["metadata"], "name": pod_name, "uid": pod_name, "creationTimestamp": str(self.now)},
+            "spec": {**template["spec"], "nodeName": f"node-{self.starts % 2}"},
+            "status": {"phase": "Running", "podIP": f"10.0.0.{self.starts % 250}", "containerStatuses": [live]},
+        }
+
+    def settle(self, limit=40):
+        """Reconcile and roll until nothing changes; return the number of rounds."""
+        for rounds in range(limit):
+            before = self._snapshot()
+            self.reconcile()
+            self.roll()
+            if before == self._snapshot():
+                return rounds
+        raise AssertionError("the pool never settles")
+
+    def _snapshot(self):
+        return self.pool.status, json.dumps([self.children, self.pods])
+
+    def condition(self, type_):
+        return next(c for c in self.pool.status.conditions if c.type == type_)
+
+    def reasons(self):
+        return [e.reason for e in self.events]
+
+
+def dies_above(percent, signature="CAPTURE_OOM"):
+    def dies(command):
+        return crash_report(signature, phase="P3") if parse_utilization(command) > percent else None
+
+    return dies
+
+
+@pytest.fixture
+def world():
+    return PoolWorld
+
+
+@pytest.fixture
+def pool_of():
+    return make_pool
+
+
+@pytest.fixture
+def oom_above():
+    return dies_above
+
+
+@pytest.fixture
+def report_of():
+    return crash_report
+
+
+@pytest.fixture
+def defaults():
+    return DEFAULTS
+
+
+@pytest.fixture(scope="session")
+def noon():
+    return NOON
