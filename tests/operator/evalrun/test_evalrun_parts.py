@@ -52,7 +52,7 @@ def test_a_pod_reads_from_run_json_what_the_operator_wrote(kit, pools):
     [
         pytest.param({}, "s3://runs/all/smoke-01234567", "s3-keys", id="the chart's place and secret"),
         pytest.param(
-            {"output": {"uri": "s3://own/"}}, "s3://own/smoke-01234567", "", id="the chart's secret never opens another place",
+            {"output": {"uri": "s3://own/"}}, "s3://own/smoke-01234567", "", id="another place never sees that secret",
         ),
         pytest.param(
             {"output": {"uri": "gs://own", "secretRef": {"name": "mine"}}}, "gs://own/smoke-01234567", "mine",
