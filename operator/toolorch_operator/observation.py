@@ -1,4 +1,4 @@
-"""What the frame hands from observing to carrying out: the brain's view, and the raw children to compare with. PURE."""
+"""What the frame hands from observing to carrying out: the brain's view, and the raw children to compare with. EDGE."""
 
 from __future__ import annotations
 

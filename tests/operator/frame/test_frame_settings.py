@@ -1,0 +1,59 @@
+"""Settings: defaults without an environment, and a sentence for what cannot work."""
+
+from __future__ import annotations
+
+import pytest
+from toolorch_operator.settings import SettingsError, parse_settings
+
+
+def test_an_empty_environment_gives_the_defaults():
+    settings = parse_settings({}, "print()")
+    assert settings.resync_seconds == 300
+    assert settings.http_port == 8080
+    assert settings.log_level == "INFO"
+    assert settings.watch_namespace == ""
+    assert not settings.in_cluster
+    assert settings.defaults.launcher_source == "print()"
+    assert settings.defaults.output_uri == ""
+
+
+def test_every_variable_is_read():
+    settings = parse_settings(
+        {
+            "TOOLORCH_EVALUATOR_IMAGE": "e:1",
+            "TOOLORCH_VLLM_IMAGE": "v:1",
+            "TOOLORCH_OUTPUT_URI": "s3://evals/runs/",
+            "TOOLORCH_OUTPUT_SECRET": "s3",
+            "TOOLORCH_RESYNC_SECONDS": "60",
+            "TOOLORCH_LOG_LEVEL": "debug",
+            "TOOLORCH_WATCH_NAMESPACE": "team",
+            "TOOLORCH_NAMESPACE": "toolorch",
+            "TOOLORCH_HTTP_PORT": "0",
+            "KUBECONFIG": "/k",
+            "KUBERNETES_SERVICE_HOST": "10.0.0.1",
+        }
+    )
+    assert settings.defaults.evaluator_image == "e:1"
+    assert settings.defaults.vllm_image == "v:1"
+    assert settings.defaults.output_uri == "s3://evals/runs"
+    assert settings.defaults.output_secret == "s3"
+    assert (settings.resync_seconds, settings.http_port, settings.log_level) == (60, 0, "DEBUG")
+    assert (settings.watch_namespace, settings.namespace, settings.kubeconfig) == ("team", "toolorch", "/k")
+    assert settings.in_cluster
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("TOOLORCH_RESYNC_SECONDS", "soon", "whole number from 10 to 86400, not 'soon'"),
+        ("TOOLORCH_RESYNC_SECONDS", "1", "from 10"),
+        ("TOOLORCH_HTTP_PORT", "70000", "to 65535"),
+        ("TOOLORCH_HTTP_PORT", "-1", "whole number"),
+        ("TOOLORCH_LOG_LEVEL", "chatty", "DEBUG, INFO, WARNING, ERROR"),
+        ("TOOLORCH_OUTPUT_URI", "ftp://x", "s3://"),
+    ],
+)
+def test_a_value_that_cannot_work_is_a_sentence(name, value, words):
+    with pytest.raises(SettingsError, match=name) as caught:
+        parse_settings({name: value})
+    assert words in str(caught.value)
