@@ -21,7 +21,10 @@ FULL = {
     "toolCalling": {"parser": "hermes", "chatTemplate": {"configMapKeyRef": {"name": "templates", "key": "big.jinja"}}},
     "reasoningParser": "qwen3",
     "extraArgs": ["--async-scheduling"],
-    "env": [{"name": "HOME", "value": "/elsewhere"}, {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "hf", "key": "t"}}}],
+    "env": [
+        {"name": "HOME", "value": "/elsewhere"},
+        {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "hf", "key": "t"}}},
+    ],
     "resources": {"cpu": "8", "memory": "64Gi", "sharedMemory": "4Gi"},
     "placement": {
         "nodeSelector": {"pool": "gpu"},
