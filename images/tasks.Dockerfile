@@ -7,4 +7,4 @@ RUN sh /install.sh /wheels /layer && cp -a /opt/venv /layer/opt/
 
 FROM ${BASE}
 COPY --from=dependencies /layer/opt/venv /opt/venv
-ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/tmp
+ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/tmp LOGNAME=toolorch
