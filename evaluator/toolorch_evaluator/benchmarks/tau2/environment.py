@@ -17,7 +17,7 @@ from pydantic import BaseModel
 from toolorch_evaluator.benchmarks.tau2.answers import answer_text
 from toolorch_evaluator.benchmarks.tau2.dataset import DATABASES, read_database
 from toolorch_evaluator.benchmarks.tau2.message import ASSISTANT, TOOL, USER, Call, Message
-from toolorch_evaluator.benchmarks.tau2.overlay import Overlay, canonical
+from toolorch_evaluator.benchmarks.tau2.overlay import Overlay, canonical, fresh_copy
 from toolorch_evaluator.benchmarks.tau2.task import EnvironmentCall, Task
 from toolorch_evaluator.benchmarks.tau2.toolkits import PACKAGE, Toolkit, toolkit
 
@@ -125,7 +125,7 @@ def _sides(domain: str) -> dict[str, Side]:
 def _fresh(domain: str, side: str, file: str) -> Any:
     shared = _loaded(domain, side, file)
     if domain not in SHARED_DOMAINS:
-        return shared.model_copy(deep=True)
+        return fresh_copy(shared)
     tables: dict[str, Any] = {name: Overlay(table) for name, table in shared}
     return type(shared).model_construct(**tables)
 
