@@ -125,6 +125,11 @@ class ObservedRun:
             return ""
         return f"; {len(reasons)} pod{'s wait' if len(reasons) > 1 else ' waits'}: {', '.join(sorted(set(reasons)))}"
 
+    def is_stuck(self, job: str) -> bool:
+        """Whether a Job has pods, and none of them can start."""
+        live = self.live_pods(job)
+        return bool(live) and all(pod.waiting for pod in live)
+
     def live_pods(self, job: str) -> list[PodView]:
         """Pods of a Job, there or deleted, in which something may still run."""
         return [pod for pod in self.pods if pod.job == job and not pod.has_ended]

@@ -30,7 +30,8 @@ def plan_units(run: EvalRun, observed: ObservedRun, defaults: Defaults) -> Step:
     if job is not None and job.has_ended:
         return fail(run, observed, RunReason.PLAN_FAILED, _why(run, observed), {RunCondition.PLANNED: False})
     if job is not None:
-        return _say_planning(go_on(RunReason.PLANNING, LISTING + observed.describe_waiting(job.name), LOOK_AGAIN))
+        say = hold if observed.is_stuck(job.name) else go_on
+        return _say_planning(say(RunReason.PLANNING, LISTING + observed.describe_waiting(job.name), LOOK_AGAIN))
     if not all_pools_exist(run, observed):
         return hold(RunReason.WAITING_FOR_POOLS, say_pools(run, observed).message)
     if observed.live_pods(plan_job(run)):

@@ -32,6 +32,8 @@ from toolorch_operator.evalrun.verdict import find_cause, is_overdue
 
 # Seconds until a look at pods that are ending.
 DRAIN_LOOK = 1.0
+# Seconds between looks at a run that has begun and waits for pools: nothing else would tell of its deadline.
+DEADLINE_LOOK = 30.0
 
 
 def run_attempts(run: EvalRun, observed: ObservedRun, defaults: Defaults, now: datetime) -> Step:
@@ -70,7 +72,8 @@ def _watch(run: EvalRun, observed: ObservedRun, attempt: int, now: datetime) -> 
     look = 0.0 if unlisted else next_look(seconds).total_seconds()
     message = f"attempt {attempt}: {units.done} of {units.total} done, {units.running} running"
     message += observed.describe_waiting(attempt_job(run, attempt))
-    return go_on(RunReason.RUNNING, message, look, eta=format_eta(seconds), attempt=attempt, **fields)
+    say = hold if observed.is_stuck(attempt_job(run, attempt)) else go_on
+    return say(RunReason.RUNNING, message, look, eta=format_eta(seconds), attempt=attempt, **fields)
 
 
 def _take_stock(run: EvalRun, observed: ObservedRun, defaults: Defaults, attempt: int, now: datetime) -> Step:
@@ -84,7 +87,7 @@ def _take_stock(run: EvalRun, observed: ObservedRun, defaults: Defaults, attempt
         return conclude(run, observed, defaults, found, cause, now)
     pools = say_pools(run, observed)
     if not pools.truth:
-        return hold(pools.reason, pools.message, units=found.units)
+        return hold(pools.reason, pools.message, DEADLINE_LOOK if attempt else None, units=found.units)
     return _begin(run, observed, defaults, attempt if job is None and attempt else attempt + 1, found.missing, now)
 
 

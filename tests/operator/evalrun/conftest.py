@@ -181,7 +181,7 @@ class World:
 
     def work(self, choose=0, progress=True):
         """Let one pod do one thing: a plan, a unit, a report, or its end."""
-        self._control_jobs()
+        self.control_jobs()
         live = [p for p in self.pods.values() if p["status"]["phase"] == "Running"]
         if not live:
             return
@@ -190,7 +190,7 @@ class World:
         if self.down:
             return
         {"plan": self._work_plan, "shard": self._work_unit, "report": self._work_report}[step](pod, progress)
-        self._control_jobs()
+        self.control_jobs()
 
     def delete_job(self, name):
         """Delete a Job by hand; its pods are seen a while longer."""
@@ -206,11 +206,11 @@ class World:
 
     def kill(self, choose=0, code=137, message=""):
         """Let a running pod die."""
-        self._control_jobs()
+        self.control_jobs()
         live = [p for p in self.pods.values() if p["status"]["phase"] == "Running"]
         if live:
             self._end(live[choose % len(live)], code, message)
-            self._control_jobs()
+            self.control_jobs()
 
     def _work_plan(self, pod, progress):
         manifest = Manifest(spec_hash="h", dataset_hash="d", units=self.units)
@@ -261,7 +261,7 @@ class World:
             "phase": "Failed" if code else "Succeeded", "containerStatuses": [{"state": {"terminated": ended}}],
         }  # fmt: skip
 
-    def _control_jobs(self):
+    def control_jobs(self):
         for name, job in self.jobs.items():
             if not self._is_over(job):
                 self._control(name, job)

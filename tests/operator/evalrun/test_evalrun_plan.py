@@ -128,6 +128,37 @@ def test_a_plan_that_keeps_dying_fails_the_run_with_the_last_line_of_its_output(
     assert says(world, "Failed") == ("True", "PlanFailed", "OSError: disk full")
 
 
+def test_a_plan_whose_pod_cannot_start_says_so_in_the_reason(world):
+    world.tick()
+    world.control_jobs()
+    pod = next(iter(world.pods.values()))
+    pod["status"] = {
+        "phase": "Pending", "containerStatuses": [{"state": {"waiting": {"reason": "ImagePullBackOff"}}}],
+    }  # fmt: skip
+    world.tick()
+    assert world.status.reason == "Planning: units are being listed; 1 pod waits: ImagePullBackOff"
+
+
+def test_a_plan_that_left_nothing_in_storage_fails_the_run(world):
+    world.tick()
+    world.work()
+    world.storage.clear()
+    world.tick()
+    why = "Job smoke-plan is complete, but manifest.json is not in storage"
+    assert says(world, "Failed") == ("True", "PlanFailed", why)
+
+
+def test_a_plan_job_deleted_by_hand_comes_back_once_its_pod_is_gone(world):
+    world.tick()
+    world.control_jobs()
+    world.delete_job("smoke-plan")
+    world.tick()
+    assert "smoke-plan" not in world.jobs
+    world.reap()
+    world.tick()
+    assert "smoke-plan" in world.jobs
+
+
 # Attempts.
 
 

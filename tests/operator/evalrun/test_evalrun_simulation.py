@@ -44,7 +44,7 @@ def act(world, kit, what, how):
         world.infra = how
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=120, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(undisturbed=st.integers(0, 24), troubles=st.lists(TROUBLE, max_size=50))
 def test_a_run_ends_whatever_happens_and_no_finished_unit_runs_again(kit, undisturbed, troubles):
     world = kit.World()
