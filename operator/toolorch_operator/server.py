@@ -21,10 +21,16 @@ async def serve(port: int, metrics: Metrics, queue: WorkQueue, alive: Check, rea
         metrics.queue_lag.set(queue.lag)
         return web.Response(body=metrics.render(), content_type="text/plain", charset="utf-8")
 
+    async def healthz(_: web.Request) -> web.Response:
+        return _answer(alive())
+
+    async def readyz(_: web.Request) -> web.Response:
+        return _answer(alive() or ready())
+
     app = web.Application()
     app.router.add_get("/metrics", render)
-    app.router.add_get("/healthz", lambda _: _answer(alive()))
-    app.router.add_get("/readyz", lambda _: _answer(alive() or ready()))
+    app.router.add_get("/healthz", healthz)
+    app.router.add_get("/readyz", readyz)
     runner = web.AppRunner(app, access_log=None, handle_signals=False)
     await runner.setup()
     await web.TCPSite(runner, port=port).start()
@@ -32,5 +38,5 @@ async def serve(port: int, metrics: Metrics, queue: WorkQueue, alive: Check, rea
     return runner, bound
 
 
-async def _answer(wrong: str) -> web.Response:
+def _answer(wrong: str) -> web.Response:
     return web.Response(status=503 if wrong else 200, text=(wrong or "ok") + "\n")

@@ -15,7 +15,7 @@ import obstore
 from obstore import exceptions
 from obstore.store import ObjectStore, from_url
 
-from toolorch_operator.errors import EdgeError, StorageDenied, StorageError, StorageInvalid, StorageUnavailable
+from toolorch_operator.errors import StorageDenied, StorageError, StorageInvalid, StorageUnavailable
 from toolorch_operator.metrics import Metrics
 
 REQUEST_TIMEOUT = timedelta(seconds=15)
@@ -131,7 +131,7 @@ class Folder:
             async with asyncio.timeout(REQUEST_TIMEOUT.total_seconds() * 4):
                 result = await call()
         except (exceptions.BaseError, OSError, ValueError) as error:
-            parsed = _parse_error(error, self.secrets)
+            parsed = parse_storage_error(error, self.secrets)
             self.metrics.count_storage(operation, parsed.reason)
             raise parsed from None  # the cause's text may hold credentials
         self.metrics.count_storage(operation, "ok")
@@ -174,7 +174,8 @@ def _opened(open_: Callable[[], ObjectStore], secrets: tuple[str, ...]) -> Objec
         raise StorageInvalid(_sentence(error, secrets)) from None
 
 
-def _parse_error(error: Exception, secrets: tuple[str, ...]) -> EdgeError:
+def parse_storage_error(error: Exception, secrets: tuple[str, ...]) -> StorageError:
+    """Return the error for what obstore raised, in one short line without any of the secrets."""
     kind: type[StorageError] = StorageUnavailable
     if isinstance(error, exceptions.PermissionDeniedError | exceptions.UnauthenticatedError | PermissionError):
         kind = StorageDenied

@@ -1,0 +1,150 @@
+"""The API server's client against an HTTP server on loopback: paths, bodies, pages, and what each error becomes."""
+
+from __future__ import annotations
+
+import json
+from contextlib import asynccontextmanager
+
+import pytest
+from aiohttp import web
+from kubernetes.aio.client.configuration import Configuration
+from toolorch_operator.cluster import Cluster
+from toolorch_operator.errors import Conflict, Denied, Invalid, NotFound, Throttled, Unavailable
+from toolorch_operator.plan import Ref
+from toolorch_operator.resources import CONFIG_MAPS, JOBS, MODEL_POOLS, PODS
+
+CONFIG_MAP = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"a": "1"}}
+
+
+@asynccontextmanager
+async def api(metrics, *answers):
+    """A cluster whose server gives these answers (status, JSON, headers) in order; yields it and the requests seen."""
+    seen, left = [], list(answers)
+
+    async def answer(request):
+        text = await request.text()
+        seen.append((request.method, request.path_qs, request.headers.get("Content-Type"), json.loads(text or "null")))
+        status, body, *headers = left.pop(0)
+        text = body if isinstance(body, str) else json.dumps(body)
+        return web.Response(status=status, text=text, content_type="application/json", headers=dict(*headers))
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    configuration = Configuration(host=f"http://127.0.0.1:{runner.addresses[0][1]}")
+    configuration.api_key["BearerToken"] = "bearer secret-token"
+    cluster = Cluster(configuration, metrics)
+    try:
+        yield cluster, seen
+    finally:
+        await cluster.close()
+        await runner.cleanup()
+
+
+async def test_get_returns_the_object_or_none(frame):
+    async with api(frame.metrics(), (200, {"kind": "Job"}), (404, {"message": "no"})) as (cluster, seen):
+        assert await cluster.get(JOBS, "ns", "j") == {"kind": "Job"}
+        assert await cluster.get(MODEL_POOLS, "ns", "p") is None
+    assert [s[:2] for s in seen] == [
+        ("GET", "/apis/batch/v1/namespaces/ns/jobs/j"),
+        ("GET", "/apis/toolorch.dev/v1alpha1/namespaces/ns/modelpools/p"),
+    ]
+
+
+async def test_list_follows_pages(frame):
+    pages = (
+        (200, {"items": [{"a": 1}], "metadata": {"continue": "more"}}),
+        (200, {"items": [{"a": 2}], "metadata": {}}),
+    )
+    async with api(frame.metrics(), *pages) as (cluster, seen):
+        assert await cluster.list(PODS, "", "k=v") == [{"a": 1}, {"a": 2}]
+    assert seen[0][1] == "/api/v1/pods?limit=500&labelSelector=k%3Dv"
+    assert seen[1][1].endswith("&continue=more")
+
+
+async def test_apply_is_a_forced_server_side_apply(frame):
+    async with api(frame.metrics(), (200, CONFIG_MAP)) as (cluster, seen):
+        await cluster.apply("ns", CONFIG_MAP)
+    path = "/api/v1/namespaces/ns/configmaps/c?fieldManager=toolorch&force=true"
+    assert seen == [("PATCH", path, "application/apply-patch+yaml", CONFIG_MAP)]
+
+
+async def test_create_gives_none_where_the_name_is_taken(frame):
+    async with api(frame.metrics(), (201, CONFIG_MAP), (409, {"message": "exists"})) as (cluster, seen):
+        assert await cluster.create("ns", CONFIG_MAP) == CONFIG_MAP
+        assert await cluster.create("ns", CONFIG_MAP) is None
+    assert seen[0][:2] == ("POST", "/api/v1/namespaces/ns/configmaps?fieldManager=toolorch")
+
+
+async def test_delete_names_the_uid_that_was_observed_and_takes_404_for_success(frame):
+    async with api(frame.metrics(), (200, {}), (404, {})) as (cluster, seen):
+        await cluster.delete("ns", Ref("Job", "j", "u"))
+        await cluster.delete("ns", Ref("Pod", "p"))
+    assert seen[0][3] == {
+        "apiVersion": "v1",
+        "kind": "DeleteOptions",
+        "propagationPolicy": "Background",
+        "preconditions": {"uid": "u"},
+    }
+    assert "preconditions" not in seen[1][3]
+
+
+async def test_status_is_replaced_under_the_version_that_was_read(frame):
+    raw = {**CONFIG_MAP, "kind": "ModelPool", "metadata": {"name": "p", "namespace": "ns", "resourceVersion": "7"}}
+    async with api(frame.metrics(), (200, raw)) as (cluster, seen):
+        await cluster.write_status(raw, {"reason": "Ready"})
+    method, path, _, body = seen[0]
+    assert (method, path) == ("PUT", "/apis/toolorch.dev/v1alpha1/namespaces/ns/modelpools/p/status")
+    assert body == {**raw, "status": {"reason": "Ready"}}
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (400, Invalid),
+        (401, Denied),
+        (403, Denied),
+        (404, NotFound),
+        (409, Conflict),
+        (410, Conflict),
+        (422, Invalid),
+        (429, Throttled),
+        (500, Unavailable),
+        (503, Unavailable),
+    ],
+)
+async def test_every_bad_answer_has_a_name_and_is_counted(frame, status, error):
+    metrics = frame.metrics()
+    async with api(metrics, (status, {"message": "the server's words"}, {"Retry-After": "7"})) as (cluster, _):
+        with pytest.raises(error, match="the server's words") as caught:
+            await cluster.apply("ns", CONFIG_MAP)
+    assert type(caught.value) is error
+    assert caught.value.retry_after == (7.0 if error is Throttled else None)
+    labels = ("verb", "resource", "code")
+    assert frame.samples(metrics, "toolorch_api_requests_total", labels) == {("patch", "configmaps", str(status)): 1.0}
+
+
+async def test_an_answer_that_is_no_json_is_still_an_error_with_its_words(frame):
+    async with api(frame.metrics(), (502, "<html>bad gateway</html>")) as (cluster, _):
+        with pytest.raises(Unavailable, match="bad gateway"):
+            await cluster.get(PODS, "ns", "p")
+
+
+async def test_a_server_that_is_not_there_is_unavailable(frame):
+    cluster = Cluster(Configuration(host="http://127.0.0.1:9"), frame.metrics())
+    with pytest.raises(Unavailable):
+        await cluster.get(PODS, "ns", "p")
+    await cluster.close()
+
+
+async def test_credentials_carry_the_token_without_its_scheme(frame):
+    async with api(frame.metrics()) as (cluster, _):
+        held = await cluster.credentials()
+    assert held.token == "secret-token"
+    assert held.server.startswith("http://127.0.0.1:")
+
+
+async def test_names_are_quoted_in_paths():
+    assert CONFIG_MAPS.path("n/s", "a b") == "/api/v1/namespaces/n%2Fs/configmaps/a%20b"
