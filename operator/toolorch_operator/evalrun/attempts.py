@@ -43,6 +43,11 @@ def current_attempt(run: EvalRun, observed: ObservedRun) -> int:
     return max([run.status.attempt, *(job.attempt for job in observed.jobs.values())])
 
 
+def stored_attempt(observed: ObservedRun) -> int:
+    """Return the newest attempt whose shards wrote progress; it is above the current one where status was lost."""
+    return max((p.attempt for p in observed.storage.progress), default=0)
+
+
 def may_retry(run: EvalRun, attempt: int) -> bool:
     """Whether spec.retry allows one more attempt after this one."""
     return attempt < 1 + run.spec.retry.infra

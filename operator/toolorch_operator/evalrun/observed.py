@@ -189,7 +189,7 @@ def parse_pod(raw: Mapping[str, Any]) -> PodView:
         attempt=_parse_attempt(raw),
         phase=status.get("phase", "Pending"),
         exit_code=ended.get("exitCode"),
-        message=_parse_last_word(ended.get("message") or ""),
+        message=parse_last_word(ended.get("message") or ""),
         waiting=_parse_waiting(status, state),
     )
 
@@ -202,7 +202,7 @@ def _parse_waiting(status: Mapping[str, Any], state: Mapping[str, Any]) -> str:
     return "" if reason in STARTING_REASONS else reason
 
 
-def _parse_last_word(text: str) -> str:
+def parse_last_word(text: str) -> str:
     """Return a container's last word: the sentence that a step left as JSON, or the last line of its output."""
     try:
         return str(json.loads(text)["message"])

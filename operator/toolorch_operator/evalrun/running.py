@@ -19,6 +19,7 @@ from toolorch_operator.evalrun.attempts import (
     build_assignment_blob,
     current_attempt,
     may_retry,
+    stored_attempt,
 )
 from toolorch_operator.evalrun.audit import audit
 from toolorch_operator.evalrun.ending import conclude, stop_jobs
@@ -38,7 +39,9 @@ DEADLINE_LOOK = 30.0
 
 def run_attempts(run: EvalRun, observed: ObservedRun, defaults: Defaults, now: datetime) -> Step:
     """Return the next step of a run that has a manifest."""
-    attempt = current_attempt(run, observed)
+    attempt, stored = current_attempt(run, observed), stored_attempt(observed)
+    if stored > attempt:
+        return go_on(RunReason.AUDITING, f"attempt {stored} had begun: status was lost", 0.0, attempt=stored)
     job = observed.jobs.get(attempt_job(run, attempt))
     if is_overdue(run, now) and job is not None and not job.has_ended:
         stopped = _stop_overdue(run, observed, job)

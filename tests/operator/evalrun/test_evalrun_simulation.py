@@ -15,6 +15,7 @@ TROUBLE = st.one_of(
     st.tuples(st.just("delete job"), st.sampled_from(["plan", "a1", "a2", "report"])),
     st.tuples(st.just("reap"), st.none()),
     st.tuples(st.just("storage"), st.booleans()),
+    st.tuples(st.just("lose status"), st.booleans()),
     st.tuples(st.just("suspend"), st.booleans()),
     st.tuples(st.just("pool"), st.booleans()),
     st.tuples(st.just("infra"), st.sets(st.integers(0, 9), max_size=3)),
@@ -34,6 +35,11 @@ def act(world, kit, what, how):
         world.delete_job(f"smoke-{how}")
     elif what == "reap":
         world.reap()
+    elif what == "lose status":
+        world.raw.pop("status", None)
+        world.attempts = []
+        if how:
+            world.jobs, world.pods = {}, {}
     elif what == "storage":
         world.down = how
     elif what == "suspend":
@@ -44,7 +50,7 @@ def act(world, kit, what, how):
         world.infra = how
 
 
-@settings(max_examples=120, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(undisturbed=st.integers(0, 24), troubles=st.lists(TROUBLE, max_size=50))
 def test_a_run_ends_whatever_happens_and_no_finished_unit_runs_again(kit, undisturbed, troubles):
     world = kit.World()
@@ -103,6 +109,23 @@ def test_a_run_whose_status_was_lost_starts_nothing_again(kit):
     assert world.condition("Complete").status == "True"
     assert len(world.executed) == 10
     assert world.assigned == [list(range(10))]
+
+
+def test_a_run_that_lost_status_and_jobs_goes_on_with_its_newest_attempt(kit):
+    world = kit.World()
+    world.infra = {2, 5, 7}
+    while world.status.attempt < 2:
+        world.tick()
+        world.work()
+    world.infra = set()
+    world.work()
+    del world.raw["status"]
+    world.jobs, world.pods = {}, {}
+    world.settle()
+    assert world.status.attempt == 2
+    assert world.condition("Complete").status == "True"
+    assert world.assigned == [list(range(10)), [2, 5, 7]]
+    assert len(world.executed) == 10
 
 
 def test_at_every_moment_a_second_look_at_the_same_world_writes_nothing(kit):
