@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+
 from toolorch_operator.defaults import Defaults
 from toolorch_operator.errors import Conflict
 from toolorch_operator.metrics import Metrics

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import web
 from kubernetes.aio.client.configuration import Configuration
+
 from toolorch_operator.cluster import Cluster
 from toolorch_operator.errors import Conflict, Denied, Invalid, NotFound, Throttled, Unavailable
 from toolorch_operator.plan import Ref

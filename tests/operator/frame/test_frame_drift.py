@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from toolorch_operator.drift import has_drifted, is_held_by, with_applied_hash
 
 JSON = st.recursive(

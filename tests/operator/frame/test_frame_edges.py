@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import httpx
 import pytest
+
 from toolorch_operator.cluster import Credentials
 from toolorch_operator.errors import Unavailable
 from toolorch_operator.handlers import Watch, build_registry, build_settings

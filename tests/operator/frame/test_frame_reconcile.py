@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+
 from toolorch_api.modelpool import ModelPool
 from toolorch_operator.errors import Conflict, Denied, Invalid, NotFound, Throttled, Unavailable
 from toolorch_operator.observation import Observation, own_children

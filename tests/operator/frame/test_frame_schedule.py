@@ -6,6 +6,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
 from toolorch_operator.schedule import Schedule
 
 KEYS = st.sampled_from("abc")

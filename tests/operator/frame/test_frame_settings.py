@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from toolorch_operator.settings import SettingsError, parse_settings
 
 

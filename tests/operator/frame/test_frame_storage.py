@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import obstore
 import pytest
+
 from toolorch_api.meta import StatusModel
 from toolorch_api.shard import Assignment, Manifest, Progress, Summary
 from toolorch_operator.errors import StorageDenied, StorageInvalid, StorageUnavailable
@@ -168,5 +169,5 @@ async def test_results_are_listed_by_key_and_the_summary_is_read(folder):
 async def test_an_object_that_is_not_ours_is_an_error_that_names_it(folder):
     store, _ = folder
     await store.create("manifest.json", b'{"units": 3}')
-    with pytest.raises(StorageInvalid, match="manifest.json"):
+    with pytest.raises(StorageInvalid, match=r"manifest\.json"):
         await Facts(lambda: "t").read(store, "r", StorageWants(manifest=True))

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 from prometheus_client import CollectorRegistry
+
 from toolorch_operator.errors import Conflict, Throttled, Unavailable
 from toolorch_operator.metrics import Metrics
 from toolorch_operator.owner import Key
