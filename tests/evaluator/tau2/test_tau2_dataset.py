@@ -11,6 +11,7 @@ from toolorch_evaluator.benchmarks.registry import benchmark
 from toolorch_evaluator.benchmarks.tau2 import dataset
 from toolorch_evaluator.benchmarks.tau2.benchmark import trial_seed
 from toolorch_evaluator.benchmarks.tau2.reference import reference, task_id_of_slug
+from toolorch_evaluator.benchmarks.tau2.schemas import tool_schemas
 
 
 def spec(**fields):
@@ -98,10 +99,35 @@ def test_trial_seeds_are_those_that_upstream_draws_from_300():
     assert [trial_seed(300, trial) for trial in range(4)] == [626729, 373753, 361454, 1567]
 
 
-def test_listing_and_references_do_not_import_the_dataset_package():
+def test_neither_references_nor_environments_import_inspect_ai():
+    """It takes seconds, and a shard's first model call waits for it."""
     code = (
-        "import sys; from toolorch_evaluator.benchmarks.tau2.reference import reference;"
-        "reference('airline', '0'); print([m for m in sys.modules if m.startswith('inspect')])"
+        "import sys; from toolorch_evaluator.benchmarks.tau2 import dataset, environment, reference, schemas;"
+        "reference.reference('airline', '0'); environment.Environment(dataset.task('retail', '0'));"
+        "schemas.tool_schemas('telecom', 'user'); print([m for m in sys.modules if m.startswith('inspect_')])"
     )
-    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert printed.strip() in ("[]", "['inspect']")
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("domain", "side", "count"),
+    [("retail", "assistant", 15), ("airline", "assistant", 14), ("telecom", "assistant", 13), ("telecom", "user", 30)],
+)
+def test_every_tool_is_offered_with_words_for_itself_and_each_argument(domain, side, count):
+    functions = [s["function"] for s in tool_schemas(domain, side)]
+    assert len({f["name"] for f in functions}) == len(functions) == count
+    assert all(f["description"] for f in functions)
+    assert all(p.get("description") for f in functions for p in f["parameters"]["properties"].values())
+
+
+def test_a_tools_schema_is_that_of_its_signature():
+    schema = next(s for s in tool_schemas("telecom", "assistant") if s["function"]["name"] == "get_bills_for_customer")
+    assert schema["type"] == "function"
+    assert schema["function"]["parameters"]["required"] == ["customer_id"]
+    assert schema["function"]["parameters"]["properties"]["limit"] == {
+        "default": 12,
+        "description": "Maximum number of bills to return.",
+        "title": "Limit",
+        "type": "integer",
+    }
+    assert tool_schemas("retail", "user") == ()

@@ -11,10 +11,9 @@ import json
 import tomllib
 from collections.abc import Iterable, Sequence
 from functools import cache
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
+from toolorch_evaluator.benchmarks.tau2.packaged import package_folder
 from toolorch_evaluator.benchmarks.tau2.task import Task, parse_task
 
 # retail first: where no domain is named, this is the order of work, as in the README of τ²-bench's fork ToolOrchestra.
@@ -37,7 +36,7 @@ def check_domain(domain: str) -> str:
 
 def read(domain: str, name: str) -> bytes:
     """Return a domain's file, decompressed."""
-    raw = (_root() / domain / name).read_bytes()
+    raw = (package_folder() / "data" / "domains" / domain / name).read_bytes()
     return gzip.decompress(raw) if name.endswith(".gz") else raw
 
 
@@ -106,10 +105,3 @@ def _as_sets(named: dict[str, list[str]]) -> list[tuple[str, frozenset[str]]]:
 def _sample(known: dict[str, Task]) -> str:
     some = ", ".join(repr(i) for i in list(known)[:3])
     return f"its {len(known)} tasks are named like {some}"
-
-
-def _root() -> Path:
-    found = find_spec("inspect_evals")
-    if found is None or not found.submodule_search_locations:
-        raise ModuleNotFoundError("the dataset of tau2 is in the package inspect-evals: install toolorch[evaluator]")
-    return Path(found.submodule_search_locations[0]) / "tau2" / "data" / "domains"

@@ -9,7 +9,6 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib import import_module
 from typing import Any
 
 from pydantic import BaseModel
@@ -18,8 +17,9 @@ from toolorch_evaluator.benchmarks.tau2.answers import answer_text
 from toolorch_evaluator.benchmarks.tau2.dataset import DATABASES, read_database
 from toolorch_evaluator.benchmarks.tau2.message import ASSISTANT, TOOL, USER, Call, Message
 from toolorch_evaluator.benchmarks.tau2.overlay import Overlay, canonical, fresh_copy
+from toolorch_evaluator.benchmarks.tau2.packaged import packaged_module
 from toolorch_evaluator.benchmarks.tau2.task import EnvironmentCall, Task
-from toolorch_evaluator.benchmarks.tau2.toolkits import PACKAGE, Toolkit, toolkit
+from toolorch_evaluator.benchmarks.tau2.toolkits import Toolkit, toolkit
 
 # Only these are large enough to be worth sharing; telecom's databases are copied whole.
 SHARED_DOMAINS = ("retail", "airline")
@@ -106,7 +106,7 @@ class _Phone:
     def __init__(self, sides: Mapping[str, Side]) -> None:
         self.tools = sides[ASSISTANT].tools
         self.user_tools = sides[USER].tools
-        self._sync = import_module(f"{PACKAGE}.telecom.environment").Environment.sync_tools
+        self._sync = packaged_module("telecom.environment").Environment.sync_tools
 
     def sync(self) -> None:
         self._sync(self)

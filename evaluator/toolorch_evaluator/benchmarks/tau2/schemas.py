@@ -1,25 +1,38 @@
-"""The tools of a domain as models are offered them: OpenAI function schemas, made once per domain and side."""
+"""The tools of a domain as models are offered them: OpenAI function schemas, made once per domain and side.
+
+As upstream does it, the schema is that of a function's signature, and the words are those of its docstring.
+"""
 
 from __future__ import annotations
 
+import inspect
+import re
+from collections.abc import Callable
 from functools import cache
-from importlib import import_module
 from typing import Any
 
+from pydantic import Field, create_model
+
 from toolorch_evaluator.benchmarks.tau2.toolkits import toolkit
+
+_SECTION = re.compile(r"^(?:Args|Returns|Raises):\s*$", re.MULTILINE)
+# "name: words" or "name (type): words", with the lines that go on further in.
+_ARGUMENT = re.compile(r"^ {4}(\w+)(?: \([^)]*\))?:\s*(.*(?:\n {5,}.*)*)", re.MULTILINE)
 
 
 @cache
 def tool_schemas(domain: str, side: str) -> tuple[dict[str, Any], ...]:
     """Return the function schemas of a side's tools, empty where it has none; side is assistant or user."""
     kit = toolkit(domain, side)
-    if kit is None:
-        return ()
-    describe = import_module("inspect_ai.tool").ToolDef
-    return tuple(_schema(describe(factory())) for factory in kit.factories)
+    return () if kit is None else tuple(_schema(f.__name__, f()) for f in kit.factories)
 
 
-def _schema(described: Any) -> dict[str, Any]:
-    parameters = described.parameters.model_dump(exclude_none=True)
-    function = {"name": described.name, "description": described.description, "parameters": parameters}
-    return {"type": "function", "function": function}
+def _schema(name: str, function: Callable[..., Any]) -> dict[str, Any]:
+    words, *sections = _SECTION.split(inspect.cleandoc(function.__doc__ or name))
+    about = {n: " ".join(text.split()) for n, text in _ARGUMENT.findall(sections[0] if sections else "")}
+    fields: dict[str, Any] = {
+        p.name: (p.annotation, Field(... if p.default is p.empty else p.default, description=about.get(p.name)))
+        for p in inspect.signature(function).parameters.values()
+    }
+    parameters = create_model(name, **fields).model_json_schema()
+    return {"type": "function", "function": {"name": name, "description": words.strip(), "parameters": parameters}}

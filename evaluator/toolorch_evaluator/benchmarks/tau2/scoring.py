@@ -37,7 +37,7 @@ def score(task: Task, termination_reason: str, messages: Sequence[Message]) -> S
         parts = _parts(task, task.criteria, messages)
     except UngradableError as error:
         return Score(None, error=str(error))
-    return Score(math.prod(parts.values()), parts)
+    return Score(math.prod(parts.values(), start=1.0), parts)
 
 
 def _parts(task: Task, criteria: Criteria, messages: Sequence[Message]) -> dict[str, float]:

@@ -11,19 +11,16 @@ functions are bound to a plain class instead. Where the package deviates from v0
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cache
-from importlib import import_module
 from types import FunctionType, ModuleType
 from typing import Any
 
 from toolorch_evaluator.benchmarks.tau2.arithmetic import calculate
 from toolorch_evaluator.benchmarks.tau2.message import ASSISTANT, USER
-
-PACKAGE = "inspect_evals.tau2"
+from toolorch_evaluator.benchmarks.tau2.packaged import packaged_module
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,18 +99,18 @@ class Toolkit:
 
 @cache
 def toolkit(domain: str, side: str) -> Toolkit | None:
-    """Return the tools of a side, or None where it has none; imports inspect-evals, some seconds, at the first call."""
+    """Return the tools of a side, or None where it has none."""
     source = SOURCES.get((domain, side))
     if source is None:
         return None
-    module = _module(source.module)
+    module = packaged_module(source.module)
     packaged = getattr(module, source.packaged_class)
-    factories = tuple(getattr(_module(source.registry[0]), source.registry[1]))
+    factories = tuple(getattr(packaged_module(source.registry[0]), source.registry[1]))
     return Toolkit(
         cls=_plain_class(source, module, packaged),
         names=frozenset(f.__name__ for f in factories),
         factories=factories,
-        database=getattr(_module(source.database[0]), source.database[1]),
+        database=getattr(packaged_module(source.database[0]), source.database[1]),
         attributes=_attributes(packaged),
     )
 
@@ -148,9 +145,3 @@ def _attributes(packaged: Any) -> dict[str, Any]:
     """Fresh values of the packaged model's own fields, which are attributes of the class upstream."""
     own = {name: f for name, f in packaged.model_fields.items() if name in packaged.__annotations__}
     return {n: f.get_default(call_default_factory=True) for n, f in own.items() if n not in ("db", "initialized")}
-
-
-def _module(name: str) -> ModuleType:
-    with warnings.catch_warnings():  # deprecations among other people's packages are not news to our users
-        warnings.simplefilter("ignore")
-        return import_module(f"{PACKAGE}.{name}")
