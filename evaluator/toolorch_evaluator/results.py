@@ -59,15 +59,20 @@ class Store(Protocol):
         """List objects by prefix."""
 
 
-def open_store(root: str) -> Store:
+CLIENT_OPTIONS = {"AWS_ALLOW_HTTP": "allow_http", "AZURE_ALLOW_HTTP": "allow_http"}
+
+
+def open_store(root: str, env: Mapping[str, str]) -> Store:
     """Open the store at a root URI: file://, or s3, gs and az with the credentials of the environment."""
     parts = urlsplit(root)
+    # obstore reads credentials and endpoint from the environment by itself, but none of its HTTP client's options.
+    options: dict[str, Any] = {name: env[variable] for variable, name in CLIENT_OPTIONS.items() if variable in env}
     if parts.scheme == "file":
         return LocalStore(Path(unquote(parts.path)), mkdir=True)
     try:
         return from_url(
             root,
-            client_options={"timeout": REQUEST_TIMEOUT, "connect_timeout": timedelta(seconds=5)},
+            client_options={**options, "timeout": REQUEST_TIMEOUT, "connect_timeout": timedelta(seconds=5)},
             # Waiting is done here, where it is logged and bounded as a whole.
             retry_config={"max_retries": 1, "retry_timeout": timedelta(seconds=60)},
         )
@@ -92,7 +97,7 @@ class Results:
         return True
 
     async def put(self, key: str, body: bytes, patience: float | None = None) -> None:
-        """Write an object, over an older one if there is one; `patience` in seconds replaces the usual one."""
+        """Write an object, over an older one if there is one; `patience` in seconds may shorten the usual one."""
         await self._patiently(lambda: self._store.put_async(key, body, use_multipart=False), key, patience)
 
     async def get(self, key: str) -> bytes | None:
@@ -131,7 +136,7 @@ class Results:
 
         retrying = AsyncRetrying(
             retry=retry_if_exception(_is_passing),
-            stop=stop_after_delay(self._patience if patience is None else patience),
+            stop=stop_after_delay(self._patience if patience is None else min(patience, self._patience)),
             wait=wait_random_exponential(multiplier=0.2, max=self._longest_pause),
             before_sleep=lambda state: _log_pause(state, key),
             reraise=True,
