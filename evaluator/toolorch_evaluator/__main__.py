@@ -19,9 +19,11 @@ import typer
 from toolorch_api.shard import ExitCode, RunInput
 from toolorch_evaluator.benchmarks.base import Benchmark
 from toolorch_evaluator.benchmarks.registry import benchmark as benchmark_named
-from toolorch_evaluator.exits import BadInputError, StepError, leave_word
+from toolorch_evaluator.exits import BadInputError, StepError, leave, leave_word
 from toolorch_evaluator.results import Results, open_store
 from toolorch_evaluator.settings import Settings, read_run, read_settings, termination_log
+
+log = structlog.get_logger(__name__)
 
 Step = Callable[[RunInput, Settings, Results], Awaitable[ExitCode]]
 
@@ -83,7 +85,9 @@ class Commands:
 
 def build_app(named: Callable[[str], Benchmark] = benchmark_named) -> typer.Typer:
     """Build the command line."""
-    app = typer.Typer(add_completion=False, no_args_is_help=True, help="The steps of an EvalRun.")
+    app = typer.Typer(
+        add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="The steps of an EvalRun."
+    )
     commands = Commands(named)
     for command in (commands.plan, commands.shard, commands.report, commands.score):
         app.command()(command)
@@ -100,11 +104,15 @@ def _run(step: Step) -> None:
     except StepError as error:
         leave_word(error, termination_log(os.environ))
         code = error.code
-    sys.exit(int(code))
+    except Exception as error:
+        log.exception("step_broke")
+        leave_word(StepError("InternalError", f"{type(error).__name__}: {error}"), termination_log(os.environ))
+        code = ExitCode.INFRA
+    leave(code)
 
 
 async def _with_storage(step: Step, run: RunInput, settings: Settings) -> ExitCode:
-    return await step(run, settings, Results(open_store(run.root)))
+    return await step(run, settings, Results(open_store(run.root, os.environ)))
 
 
 def _log_json_lines() -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from datetime import timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol, TypeVar
 from urllib.parse import unquote, urlsplit
 
@@ -59,10 +60,11 @@ class Store(Protocol):
         """List objects by prefix."""
 
 
+# Settings of the HTTP client that a Secret may hold beside the store's own.
 CLIENT_OPTIONS = {"AWS_ALLOW_HTTP": "allow_http", "AZURE_ALLOW_HTTP": "allow_http"}
 
 
-def open_store(root: str, env: Mapping[str, str]) -> Store:
+def open_store(root: str, env: Mapping[str, str] = MappingProxyType({})) -> Store:
     """Open the store at a root URI: file://, or s3, gs and az with the credentials of the environment."""
     parts = urlsplit(root)
     # obstore reads credentials and endpoint from the environment by itself, but none of its HTTP client's options.
