@@ -68,13 +68,14 @@ def open_store(root: str, env: Mapping[str, str] = MappingProxyType({})) -> Stor
     """Open the store at a root URI: file://, or s3, gs and az with the credentials of the environment."""
     parts = urlsplit(root)
     # obstore reads credentials and endpoint from the environment by itself, but none of its HTTP client's options.
-    options: dict[str, Any] = {name: env[variable] for variable, name in CLIENT_OPTIONS.items() if variable in env}
+    options = {name: env[variable] for variable, name in CLIENT_OPTIONS.items() if variable in env}
+    client: Any = {**options, "timeout": REQUEST_TIMEOUT, "connect_timeout": timedelta(seconds=5)}
     if parts.scheme == "file":
         return LocalStore(Path(unquote(parts.path)), mkdir=True)
     try:
         return from_url(
             root,
-            client_options={**options, "timeout": REQUEST_TIMEOUT, "connect_timeout": timedelta(seconds=5)},
+            client_options=client,
             # Waiting is done here, where it is logged and bounded as a whole.
             retry_config={"max_retries": 1, "retry_timeout": timedelta(seconds=60)},
         )
