@@ -53,7 +53,8 @@ class BenchmarkOptions(ApiModel):
 
 def _options_belong(spec: BenchmarkSpec) -> bool:
     allowed = {"tau2": {"max_steps", "max_errors"}, "tau-bench": {"max_steps", "strategy"}}
-    return spec.options.model_fields_set <= allowed.get(spec.name, {"max_rounds"})
+    given = {name for name, value in spec.options if value is not None}
+    return given <= allowed.get(spec.name, {"max_rounds"})
 
 
 class BenchmarkSpec(ApiModel):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 from toolorch_api.shard import ExitCode
 
@@ -33,6 +35,17 @@ class StorageError(StepError):
     """Storage refuses, or stayed away for longer than anyone should wait."""
 
     code = ExitCode.INFRA
+
+
+def leave(code: ExitCode) -> NoReturn:
+    """End the process with a code, past the interpreter's own teardown.
+
+    obstore's threads still let go of Python objects when the last answer is long there; one that does so while the
+    interpreter is torn down aborts the process (SIGABRT), and a finished step would look like a crash.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(int(code))
 
 
 def leave_word(error: StepError, termination_log: Path) -> None:

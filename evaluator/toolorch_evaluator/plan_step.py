@@ -49,7 +49,7 @@ def build_provenance(run: RunInput, listing: Listing, now: datetime) -> dict[str
     """Build run.json: the resolved spec, and what else decides over results."""
     return {
         "v": SCHEMA_VERSION,
-        **run.model_dump(mode="json", by_alias=True),
+        **run.model_dump(mode="json", by_alias=True, exclude_none=True),
         "datasetHash": listing.dataset_hash,
         "createdAt": now.isoformat(),
         "python": platform.python_version(),

@@ -43,13 +43,21 @@ class ModelServer:
     """Answers as `answer` says: (request body, headers) to (status, document, response headers)."""
 
     answer: Callable[[dict, dict], tuple[int, Any, dict]] = lambda body, headers: (200, completion(), {})
-    requests: list[tuple[dict, dict]] = field(default_factory=list)
+    requests: list[tuple[dict, Any]] = field(default_factory=list)
     delay: float = 0.0
     url: str = ""
+    came: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    async def asked(self, count: int) -> None:
+        """Return when so many requests have come."""
+        async with self.came:
+            await self.came.wait_for(lambda: len(self.requests) >= count)
 
     async def handle(self, request: web.Request) -> web.Response:
         body = json.loads(await request.read())
-        self.requests.append((body, dict(request.headers)))
+        self.requests.append((body, request.headers.copy()))
+        async with self.came:
+            self.came.notify_all()
         if self.delay:
             await asyncio.sleep(self.delay)
         status, document, headers = self.answer(body, dict(request.headers))
@@ -62,10 +70,10 @@ async def model_servers():
     """Start as many model servers as asked for."""
     runners = []
 
-    async def start(answer=None, **more) -> ModelServer:
+    async def start(answer=None, handler=None, **more) -> ModelServer:
         server = ModelServer(**({"answer": answer} if answer else {}), **more)
         app = web.Application()
-        app.router.add_post("/v1/chat/completions", server.handle)
+        app.router.add_post("/v1/chat/completions", handler or server.handle)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
