@@ -43,8 +43,9 @@ def probe_targets(pool: ModelPool, pods: Sequence[PodView]) -> list[ProbeTarget]
     if pool.spec.external is not None:
         url = pool.spec.external.base_url.rstrip("/")
         return [ProbeTarget(pool.metadata.name, url, identity=url, external=True)]
-    current = ((name, current_pod(name, pods)) for name in instance_names(pool))
-    return [_pod_target(name, pod) for name, pod in current if pod is not None and pod.ready and pod.ip]
+    current = current_pods(pods)
+    found = ((name, current.get(name)) for name in instance_names(pool))
+    return [_pod_target(name, pod) for name, pod in found if pod is not None and pod.ready and pod.ip]
 
 
 def _pod_target(name: str, pod: PodView) -> ProbeTarget:
@@ -52,10 +53,10 @@ def _pod_target(name: str, pod: PodView) -> ProbeTarget:
     return ProbeTarget(name, f"http://{host}:{SERVER_PORT}/v1", identity=f"{pod.uid}/{pod.restart_count}")
 
 
-def current_pod(instance: str, pods: Sequence[PodView]) -> PodView | None:
-    """Return the newest pod of a replica that is neither going nor gone."""
-    own = [p for p in pods if p.instance == instance and not p.deleting and p.phase not in _ENDED]
-    return max(own, key=lambda p: (p.created, p.uid), default=None)
+def current_pods(pods: Sequence[PodView]) -> dict[str, PodView]:
+    """Return for each replica the newest pod that is neither going nor gone."""
+    lasting = (p for p in pods if not p.deleting and p.phase not in _ENDED)
+    return {p.instance: p for p in sorted(lasting, key=lambda p: (p.created, p.uid))}
 
 
 def build_replicas(pool: ModelPool, observed: ObservedPool) -> list[Replica]:
@@ -64,7 +65,9 @@ def build_replicas(pool: ModelPool, observed: ObservedPool) -> list[Replica]:
         return [_external_replica(pool, pool.spec.external, observed)]
     wanted = instance_names(pool)
     surplus = sorted({p.instance for p in observed.pods if p.instance} - set(wanted), key=_by_index)
-    return [*(_replica(pool, n, observed) for n in wanted), *(_draining(pool, n, observed.pods) for n in surplus)]
+    current = current_pods(observed.pods)
+    lasting = (_replica(pool, name, current.get(name), observed) for name in wanted)
+    return [*lasting, *(_draining(pool, name, observed.pods) for name in surplus)]
 
 
 def _external_replica(pool: ModelPool, external: External, observed: ObservedPool) -> Replica:
@@ -85,8 +88,7 @@ def _by_index(name: str) -> tuple[int, str]:
     return (int(tail) if tail.isdecimal() else 0, name)
 
 
-def _replica(pool: ModelPool, name: str, observed: ObservedPool) -> Replica:
-    pod = current_pod(name, observed.pods)
+def _replica(pool: ModelPool, name: str, pod: PodView | None, observed: ObservedPool) -> Replica:
     probe = observed.probes.get(name) if pod is not None and pod.ready else None
     return Replica(name, service_url(pool, name), _state(pool, pod, probe), pod, probe)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -29,16 +29,19 @@ def build_objects(
     if pool.spec.engine is Engine.EXTERNAL:
         return (endpoints,)
     names = instance_names(pool)
+    spec, annotations = build_pod_spec(pool, effective, defaults), {ANNOTATION_SPEC: spec_hash(pool.spec)}
     return (
         build_launcher(pool, defaults),
         endpoints,
         build_service(pool),
         *(build_service(pool, name) for name in names),
-        *(build_deployment(pool, name, effective, defaults) for name in names),
+        *(build_deployment(pool, name, spec, annotations) for name in names),
     )
 
 
-def build_deployment(pool: ModelPool, instance: str, effective: Effective, defaults: Defaults) -> Manifest:
+def build_deployment(
+    pool: ModelPool, instance: str, pod_spec: Mapping[str, Any], annotations: Mapping[str, str]
+) -> Manifest:
     """Return the Deployment of one replica; it never runs two pods at once, since the GPU is taken."""
     labels = _labels(pool, instance)
     return {
@@ -52,8 +55,8 @@ def build_deployment(pool: ModelPool, instance: str, effective: Effective, defau
             "progressDeadlineSeconds": pool.spec.startup.timeout_seconds + _ROLLOUT_SPARE_SECONDS,
             "selector": {"matchLabels": labels},
             "template": {
-                "metadata": {"labels": labels, "annotations": {ANNOTATION_SPEC: spec_hash(pool.spec)}},
-                "spec": build_pod_spec(pool, effective, defaults),
+                "metadata": {"labels": labels, "annotations": annotations},
+                "spec": pod_spec,
             },
         },
     }

@@ -128,27 +128,27 @@ def dies_above(percent, signature="CAPTURE_OOM"):
     return dies
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def world():
     return PoolWorld
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def pool_of():
     return make_pool
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def oom_above():
     return dies_above
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def report_of():
     return crash_report
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def defaults():
     return DEFAULTS
 

@@ -3,7 +3,7 @@
 import pytest
 
 from toolorch_operator.modelpool.crashes import parse_crashes
-from toolorch_operator.modelpool.instances import build_replicas, current_pod, probe_targets
+from toolorch_operator.modelpool.instances import build_replicas, current_pods, probe_targets
 from toolorch_operator.modelpool.observed import ObservedPool, PodView, Probe, ServedModel, parse_pod
 
 END = {"exitCode": 85, "reason": "Error", "message": '{"v": 1, "class": "CAPTURE_OOM", "gmu": 0.95, "msg": "boom"}'}
@@ -79,8 +79,7 @@ def test_of_several_pods_the_newest_that_stays_speaks_for_the_replica():
     new = PodView("b", "2", "p-0", created="2026-01-01T00:00:09Z")
     going = PodView("c", "3", "p-0", created="2026-01-01T00:00:10Z", deleting=True)
     evicted = PodView("d", "4", "p-0", created="2026-01-01T00:00:11Z", phase="Failed")
-    assert current_pod("p-0", [old, new, going, evicted]) is new
-    assert current_pod("p-1", [old, new]) is None
+    assert current_pods([new, old, going, evicted]) == {"p-0": new}
 
 
 def test_servers_are_asked_by_their_own_address_and_kept_answers_end_with_a_restart(pool_of):
