@@ -92,14 +92,14 @@ async def test_each_side_is_shown_its_own_view_with_its_own_prompt_tools_and_the
     assert [role for role, *_ in ask.asked] == ["user", "agent", "agent", "user"]
     first_user, first_agent, second_agent, last_user = (messages for _, messages, *_ in ask.asked)
     assert [(m["role"], m["content"]) for m in first_user[1:]] == [("user", prompts.GREETING)]
-    assert [m["role"] for m in first_agent[1:]] == ["assistant", "user"]
-    assert [m["role"] for m in second_agent[1:]] == ["assistant", "user", "assistant", "tool"]
-    assert second_agent[3]["tool_calls"][0]["function"] == {
+    assert [m["role"] for m in first_agent[1:]] == ["user"]
+    assert [m["role"] for m in second_agent[1:]] == ["user", "assistant", "tool"]
+    assert second_agent[2]["tool_calls"][0]["function"] == {
         "name": "get_order_details",
         "arguments": '{"order_id": "#W2378156"}',
     }
-    assert second_agent[4]["tool_call_id"] == "call1"
-    assert json.loads(second_agent[4]["content"])["order_id"] == "#W2378156"
+    assert second_agent[3]["tool_call_id"] == "call1"
+    assert json.loads(second_agent[3]["content"])["order_id"] == "#W2378156"
     assert [m["role"] for m in last_user[1:]] == ["user", "assistant", "user"]
     assert dataset.policy("retail") in first_agent[0]["content"]
     assert "<scenario>" in first_user[0]["content"]
@@ -120,7 +120,7 @@ async def test_in_telecom_the_user_has_tools_whose_answers_only_the_user_sees():
     transcript = await converse(ask, "telecom", dataset.splits("telecom")["base"][0])
     assert len(ask.asked[0][2]) == 30
     assert [m["role"] for m in ask.asked[1][1][2:]] == ["assistant", "tool", "tool"]
-    assert [m["role"] for m in ask.asked[2][1][1:]] == ["assistant", "user"]
+    assert [m["role"] for m in ask.asked[2][1][1:]] == ["user"]
     answers = [m for m in transcript["messages"] if m["role"] == "tool"]
     assert [(m["id"], m["requestor"], m["error"]) for m in answers] == [("u1", "user", False), ("u2", "user", False)]
     assert transcript["steps"] == 5

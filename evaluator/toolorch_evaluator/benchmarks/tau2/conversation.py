@@ -2,10 +2,10 @@
 
 Rules of τ²-bench v0.2.0, with what it leaves open decided here:
 
-- The agent's fixed greeting comes first and is no step. Every later hop is one: a message of the agent or of the user,
-  or all tool answers to one message. A message with tool calls goes to the environment, whatever text it has beside
-  them, and the answers go back to who asked. At `max_steps` the conversation ends as `max_steps`, even where the user
-  stopped in that very step.
+- The agent's fixed greeting comes first; it is no step, and the agent's model is not shown it. Every later hop is one
+  step: a message of the agent or of the user, or all tool answers to one message. A message with tool calls goes to the
+  environment, whatever text it has beside them, and the answers go back to who asked. At `max_steps` the conversation
+  ends as `max_steps`, even where the user stopped in that very step.
 - A stop mark in a user's message without tool calls ends it as `user_stop`.
 - `max_errors` counts all tool errors of the conversation. v0.2.0 has the setting and never counts; later versions count
   like this.
@@ -101,9 +101,13 @@ class Conversation:
     async def _reply(self, role: str) -> Reply:
         view = agent_view if role == ASSISTANT else user_view
         prompt = self.setting.agent_prompt if role == ASSISTANT else self.setting.user_prompt
-        messages = [{"role": "system", "content": prompt}, *view(self.messages)]
+        messages = [{"role": "system", "content": prompt}, *view(self._seen_by(role))]
         tools = tool_schemas(self.task.domain, role)
         return await self.ask(_MODEL_ROLES[role], messages, tools, self.setting.seed)
+
+    def _seen_by(self, role: str) -> list[Message]:
+        opened_for_it = role == ASSISTANT and not self.task.history
+        return self.messages[1:] if opened_for_it else self.messages
 
     def _message(self, role: str, reply: Reply) -> Message:
         calls = tuple(Call(c.id or self._call_id(n), c.name, c.arguments, role) for n, c in enumerate(reply.tool_calls))

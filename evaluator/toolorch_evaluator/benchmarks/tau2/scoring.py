@@ -2,6 +2,9 @@
 
 A transcript is replayed in a fresh environment, and every tool's answer must equal the recorded one; where it does not,
 or an assertion raises, upstream's evaluator raises, and here the transcript counts as one that cannot be graded.
+
+Not followed: v0.2.0 keeps the phone's default VPN in a class, so that a VPN broken in one task stays broken in the
+tasks that the same process grades later. Here every world has its own.
 """
 
 from __future__ import annotations
