@@ -27,31 +27,43 @@ download() {
   local glibc platforms=()
   for glibc in 2_36 2_35 2_34 2_31 2_28 2_27 2_26 2_24 2_17 2_12 2_5; do platforms+=(--platform "manylinux_${glibc}_$(uname -m)"); done
   platforms+=(--platform "manylinux2014_$(uname -m)" --platform "manylinux2010_$(uname -m)" --platform "manylinux1_$(uname -m)")
-  mkdir -p "$2"
-  [ ! -s "$1" ] || "$root/.venv/bin/python" -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: \
+  "$root/.venv/bin/python" -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: \
     --python-version 3.11 --implementation cp "${platforms[@]}" --requirement "$1" --dest "$2"
 }
 
-# Wheels of each layer, in $WORK/wheels-<hash>/{tasks,operator,evaluator}: tasks is what evaluator and mock have in common.
-wheels() {
-  local folder role
-  folder=$WORK/wheels-$(cat "$root/requirements.lock" <("$root/.venv/bin/python" -c '
+# Wheels of each layer, in $WORK/layers-<hash>/{tasks,operator,evaluator}: tasks is what evaluator and mock have in common.
+layers() {
+  local folder part role
+  folder=$WORK/layers-$(cat "$root/requirements.lock" <("$root/.venv/bin/python" -c '
 import sys, tomllib
 project = tomllib.load(open(sys.argv[1], "rb"))["project"]
 print(project["dependencies"], project["optional-dependencies"])' "$root/pyproject.toml") | digest)
   if [ ! -d "$folder" ]; then
-    say "downloading the images' dependencies"
-    local part; part=$(mktemp -d "$WORK/part.XXXXXX")
-    for role in operator evaluator mock; do resolve $role >"$part/$role.all"; done
-    cp "$part/operator.all" "$part/operator.pins"
-    cp "$part/mock.all" "$part/tasks.pins"
-    [ -z "$(comm -13 "$part/evaluator.all" "$part/mock.all")" ] || die "the mock needs what the evaluator does not: their images would no longer share their layers"
-    comm -23 "$part/evaluator.all" "$part/mock.all" >"$part/evaluator.pins"
-    for role in tasks operator evaluator; do download "$part/$role.pins" "$part/$role"; done
-    rm -rf "$WORK"/wheels-*
-    mv "$part" "$folder"
+    part=$(mktemp -d "$WORK/part.XXXXXX")
+    for role in operator evaluator mock; do resolve $role >"$part/$role"; done
+    [ -z "$(comm -13 "$part/evaluator" "$part/mock")" ] \
+      || die "the mock needs what the evaluator does not: their images would no longer share their layers"
+    mkdir "$part/layers"
+    wheels "$(<"$part/mock")" "$part/layers/tasks"
+    wheels "$(<"$part/operator")" "$part/layers/operator"
+    wheels "$(comm -23 "$part/evaluator" "$part/mock")" "$part/layers/evaluator"
+    rm -rf "$WORK"/layers-*
+    mv "$part/layers" "$folder"; rm -rf "$part"
   fi
   echo "$folder"
+}
+
+# wheels PINS LINK: a link to a folder with exactly these wheels; the same pins are downloaded once
+wheels() {
+  local folder part
+  folder=$WORK/wheels-$(digest <<<"$1")
+  if [ ! -d "$folder" ]; then
+    say "downloading $(wc -l <<<"$1") wheels"
+    part=$(mktemp -d "$WORK/part.XXXXXX")
+    download <(echo "$1") "$part"
+    mv "$part" "$folder"
+  fi
+  ln -s "$folder" "$2"
 }
 
 # Our own wheel, once per state of the sources.
@@ -84,12 +96,12 @@ build() {
 }
 
 build_all() {
-  local wheels code install=$root/images/install.sh=install.sh
-  wheels=$(wheels); code=$(code)
+  local layers code install=$root/images/install.sh=install.sh
+  layers=$(layers); code=$(code)
   "$root/hack/kind/versitygw.sh"
-  build tasks tasks.Dockerfile "$install" "$wheels/tasks=wheels"
-  build operator operator.Dockerfile "$install" "$wheels/operator=wheels" "$code=code"
-  build evaluator evaluator.Dockerfile "$install" "$wheels/evaluator=wheels" "$code=code"
+  build tasks tasks.Dockerfile "$install" "$layers/tasks=wheels"
+  build operator operator.Dockerfile "$install" "$layers/operator=wheels" "$code=code"
+  build evaluator evaluator.Dockerfile "$install" "$layers/evaluator=wheels" "$code=code"
   build mock-vllm mock.Dockerfile "$install" "$code=code"
   build versitygw versitygw.Dockerfile "$BIN/versitygw=versitygw"
 }
