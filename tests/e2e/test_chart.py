@@ -1,0 +1,164 @@
+"""The chart on a real API server: what it renders, that it lives through install, upgrade, uninstall and reinstall."""
+
+import json
+import re
+
+import pytest
+import yaml
+
+pytestmark = pytest.mark.cluster
+
+CRDS = ("modelpools.toolorch.dev", "evalruns.toolorch.dev")
+
+
+def render(cluster, *arguments):
+    chart = "helm/toolorch"
+    text = cluster.helm("template", "toolorch", chart, "--namespace", "default", *arguments)
+    return [document for document in yaml.safe_load_all(text) if document]
+
+
+@pytest.fixture(autouse=True)
+def _at_the_root(request, monkeypatch):
+    monkeypatch.chdir(request.config.rootpath)
+
+
+DEMO = ("--values", "helm/toolorch/values-demo.yaml")
+
+
+@pytest.mark.parametrize(
+    "values", [(), DEMO, ("--set", "watchNamespace=team-a")], ids=["default", "demo", "one namespace"]
+)
+def test_lint_finds_nothing_and_the_api_server_takes_every_object(cluster, values):
+    assert "0 chart(s) failed" in cluster.helm("lint", "--strict", "helm/toolorch", *values)
+    documents = [d for d in render(cluster, *values) if d["metadata"].get("namespace", "default") == "default"]
+    text = "\n---\n".join(json.dumps(document) for document in documents)
+    done = cluster.call(
+        "kubectl", "apply", "--dry-run=server", "--force-conflicts", "--server-side", "-f", "-", given=text
+    )
+    assert done.returncode == 0, done.stderr
+    assert "PodSecurity" not in done.stderr
+    assert len(done.stdout.splitlines()) == len(documents)
+
+
+@pytest.mark.parametrize(
+    ("setting", "complaint"),
+    [
+        ("resyncSeconds=5", "resyncSeconds"),
+        ("logLevel=LOUD", "logLevel"),
+        ("output.uri=ftp://host/runs", "uri"),
+        ("image.operator.tag=", "tag"),
+        ("image.operator.repository=a b", "repository"),
+        ("watchNamespace=Team_A", "watchNamespace"),
+        ("s3.enabled=perhaps", "enabled"),
+        ("s3.sizeLimit=lots", "sizeLimit"),
+        ("resyncSecond=300", "resyncSecond"),
+    ],
+)
+def test_a_bad_value_is_refused_by_its_name(cluster, setting, complaint):
+    done = cluster.call("helm", "template", "toolorch", "helm/toolorch", "--set", setting)
+    assert done.returncode != 0
+    assert complaint in done.stderr
+
+
+def test_every_pod_of_the_chart_is_restricted(cluster):
+    """Held against the standard `restricted` by the API server itself, which says so in a warning."""
+    labels = {"pod-security.kubernetes.io/enforce": "restricted", "pod-security.kubernetes.io/warn": "restricted"}
+    cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "e2e-restricted", "labels": labels}})
+    try:
+        pods = []
+        for document in render(cluster, *DEMO):
+            spec = (
+                document["spec"]
+                if document["kind"] == "Pod"
+                else document.get("spec", {}).get("template", {}).get("spec")
+            )
+            if spec and document["kind"] in ("Pod", "Deployment"):
+                meta = {"name": f"pod-{len(pods)}", "namespace": "e2e-restricted"}
+                spec = {**spec, "serviceAccountName": "default"}
+                pods.append({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec})
+        assert len(pods) == 3, "operator, S3 server, test"
+        text = "\n---\n".join(json.dumps(pod) for pod in pods)
+        done = cluster.call("kubectl", "apply", "--dry-run=server", "-f", "-", given=text)
+        assert (done.returncode, done.stderr) == (0, "")
+    finally:
+        cluster.kubectl("delete", "namespace", "e2e-restricted", "--wait=false")
+
+
+def test_rights_are_no_more_than_the_operator_uses(cluster):
+    documents = render(cluster)
+    (role,) = [d for d in documents if d["kind"] == "ClusterRole"]
+    rights = {
+        (group, resource): set(rule["verbs"])
+        for rule in role["rules"]
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+    }
+    read, own = {"get", "list", "watch"}, {"create", "patch"}
+    assert rights == {
+        ("toolorch.dev", "modelpools"): read,
+        ("toolorch.dev", "evalruns"): read,
+        ("toolorch.dev", "modelpools/status"): {"update"},
+        ("toolorch.dev", "evalruns/status"): {"update"},
+        ("toolorch.dev", "modelpools/finalizers"): {"update"},
+        ("toolorch.dev", "evalruns/finalizers"): {"update"},
+        ("apps", "deployments"): read | own | {"delete"},
+        ("", "services"): read | own | {"delete"},
+        ("", "configmaps"): read | own,
+        ("batch", "jobs"): read | own,
+        ("", "pods"): {"list", "watch"},
+        ("", "secrets"): {"get"},
+        ("", "events"): {"get", "create", "patch"},
+    }
+    alone = render(cluster, "--set", "watchNamespace=team-a")
+    assert not [d for d in alone if d["kind"].startswith("ClusterRole")]
+    assert {d["metadata"]["namespace"] for d in alone if d["kind"] in ("Role", "RoleBinding")} == {"team-a"}
+
+
+POOL = """
+apiVersion: toolorch.dev/v1alpha1
+kind: ModelPool
+metadata: {name: steady}
+spec:
+  engine: vllm
+  model: mock/idle
+  image: toolorch/mock-vllm:dev
+  replicas: 1
+  resources: {gpuResource: nvidia.com/gpu, cpu: 50m, memory: 256Mi, sharedMemory: 64Mi}
+"""
+
+
+def answers(cluster):
+    """API answers that the operator counted, as (verb, resource, code)."""
+    with cluster.forward("service/toolorch", 8080, namespace="default") as port:
+        text = cluster.call("curl", "--silent", "--fail", f"http://127.0.0.1:{port}/metrics").stdout
+    return re.findall(r"toolorch_[a-z_]*api[a-z_]*_total\{([^}]*)\}", text)
+
+
+def test_install_upgrade_uninstall_reinstall_with_a_live_pool(cluster, release, namespace):
+    assert "Phase:          Succeeded" in cluster.helm("test", release, "--namespace", "default")
+    cluster.apply(POOL, namespace=namespace)
+    cluster.wait("modelpool/steady", "condition=Ready", namespace=namespace)
+    born = {kind: uids(cluster, kind, namespace) for kind in ("modelpool", "deployment", "pods")}
+    keys = cluster.read_secret("toolorch-s3", "default")
+    assert not [labels for labels in answers(cluster) if '"403"' in labels], "the chart grants what the code asks for"
+
+    cluster.install("--set", "resyncSeconds=120")
+    assert cluster.read_secret("toolorch-s3", "default") == keys, "an upgrade keeps the bucket's keys"
+
+    cluster.helm("uninstall", release, "--namespace", "default", "--wait")
+    assert not cluster.is_installed()
+    for crd in CRDS:
+        assert cluster.get("crd", crd)["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+    assert {kind: uids(cluster, kind, namespace) for kind in born} == born, "pools and their pods outlive the operator"
+
+    cluster.install()
+    cluster.wait("deployment/toolorch", "condition=Available", namespace="default")
+    cluster.kubectl("scale", "modelpool", "steady", "--replicas=2", namespace=namespace)
+    cluster.wait("deployment/steady-1", "jsonpath={.status.readyReplicas}=1", namespace=namespace)
+    for kind, before in born.items():
+        assert before.items() <= uids(cluster, kind, namespace).items(), "what lived is taken over, not made again"
+    assert "Phase:          Succeeded" in cluster.helm("test", release, "--namespace", "default")
+
+
+def uids(cluster, kind, namespace):
+    return {item["metadata"]["name"]: item["metadata"]["uid"] for item in cluster.get(kind, namespace=namespace)}
