@@ -16,6 +16,7 @@ from toolorch_evaluator.summary import Row
 BLUE, GREY, INK = "#2563a8", "#c9d1da", "#3a4450"
 COLOURS = (BLUE, "#d9822b", "#3a8f5c", "#8e5ba6", "#b5473c", "#6b7785")
 DPI = 140
+_TIME_UNITS = (("hours", 3600), ("minutes", 60), ("seconds", 1))
 
 
 def draw_scores(rows: Sequence[Row], whole: Row) -> bytes:
@@ -54,11 +55,13 @@ def draw_pace(ends: Sequence[datetime], total: int) -> bytes:
     """Draw how many units had ended at what time."""
     figure, axes = _canvas(2.6)
     ordered = sorted(ends)
-    minutes = [(end - ordered[0]).total_seconds() / 60 for end in ordered]
-    axes.step(minutes, range(1, len(minutes) + 1), where="post", color=BLUE)
+    span = (ordered[-1] - ordered[0]).total_seconds()
+    unit, seconds = next(((u, s) for u, s in _TIME_UNITS if span >= 3 * s), _TIME_UNITS[-1])
+    after = [(end - ordered[0]).total_seconds() / seconds for end in ordered]
+    axes.step(after, range(1, len(after) + 1), where="post", color=BLUE)
     axes.axhline(total, color=GREY, linewidth=1)
     axes.set_ylim(0, total * 1.08)
-    axes.set_xlabel("minutes after the first unit's end")
+    axes.set_xlabel(f"{unit} after the first unit's end")
     axes.set_ylabel(f"units ended (of {total})")
     return _png(figure)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -57,6 +58,8 @@ class Chat:
         self.default_temperature = default_temperature
         self.patience = patience or Patience()
         self.roles = run.spec.roles.by_name()
+        self.load: dict[str, Counter[str]] = {pool: Counter() for pool in run.pools}
+        """Units by pool and endpoint, while they last."""
         self._clients: dict[tuple[str, str], openai.AsyncOpenAI] = {}
 
     async def attempt(

@@ -63,7 +63,10 @@ class Conductor:
     async def _converse(self, unit: Unit) -> Conversation | Result:
         """Hold and store the conversation; what stops it becomes the unit's result."""
         ask, began = UnitChat(self.chat, unit), datetime.now(UTC)
-        held = await self._hold(unit, ask)
+        try:
+            held = await self._hold(unit, ask)
+        finally:
+            ask.close()
         evidence = self._evidence(ask.account, began)
         if isinstance(held, Outcome):
             return build_result(unit, held, evidence, self.shard)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,15 +19,21 @@ log = structlog.get_logger(__name__)
 NO_KEY = "EMPTY"
 
 
-def choose(endpoints: Sequence[Endpoint], unit: str, avoid: Collection[str] = ()) -> Endpoint | None:
-    """Choose a ready endpoint for a unit, or None.
+def choose(
+    endpoints: Sequence[Endpoint], unit: str, avoid: Collection[str], load: Mapping[str, int]
+) -> Endpoint | None:
+    """Choose a ready endpoint for a unit that has none yet, or None.
 
-    Rendezvous hashing: a unit stays where its prefix is cached, and when an endpoint goes only its units move. What
-    has just failed is avoided as long as another one is ready.
+    The one with the fewest units of this shard (`load`, by name); among equals the unit's hash decides, so that shards
+    do not all begin with the same one. What has just failed is avoided as long as another one is ready.
     """
     ready = [e for e in endpoints if e.ready]
     fresh = [e for e in ready if e.name not in avoid]
-    return max(fresh or ready, key=lambda e: hashlib.sha256(f"{unit} {e.name}".encode()).digest(), default=None)
+
+    def rank(endpoint: Endpoint) -> tuple[int, bytes]:
+        return load.get(endpoint.name, 0), hashlib.sha256(f"{unit} {endpoint.name}".encode()).digest()
+
+    return min(fresh or ready, key=rank, default=None)
 
 
 @dataclass(slots=True)

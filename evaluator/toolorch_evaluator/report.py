@@ -160,7 +160,12 @@ def _cell(value: object) -> object:
 def _template(name: str, *, escape: bool) -> jinja2.Template:
     loader = jinja2.PackageLoader("toolorch_evaluator")
     environment = jinja2.Environment(
-        loader=loader, autoescape=escape, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+        loader=loader,
+        autoescape=escape,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        undefined=jinja2.StrictUndefined,
     )
     environment.filters["cell"] = _markdown_cell
     return environment.get_template(name)

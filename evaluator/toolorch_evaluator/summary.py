@@ -6,9 +6,8 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import comb
-
-from scipy.stats import binomtest  # type: ignore[import-untyped]
+from math import comb, sqrt
+from statistics import NormalDist
 
 from toolorch_api.shard import Manifest, Result, Summary, Unit, UnitStatus
 from toolorch_evaluator.suspects import find_suspects
@@ -44,8 +43,12 @@ class Row:
         """95 % Wilson interval of the share of passed units; None where none is scored."""
         if not self.scored:
             return None
-        bounds = binomtest(self.passed, self.scored).proportion_ci(CONFIDENCE, method="wilson")
-        return float(bounds.low), float(bounds.high)
+        n, share, z = self.scored, self.passed / self.scored, NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
+        middle = share + z * z / (2 * n)
+        reach = z * sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+        # Rounding may leave [0, 1] by a hair where all or none passed.
+        low, high = ((middle + side * reach) / (1 + z * z / n) for side in (-1, 1))
+        return max(0.0, low), min(1.0, high)
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,7 +69,13 @@ class UnitChat:
         self._chat = chat
         self._unit = unit
         self._counts: dict[str, int] = {}
+        self._homes: dict[str, str] = {}
         self.account = Account()
+
+    def close(self) -> None:
+        """Let go of the unit's endpoints: another unit may take its place there."""
+        for pool in list(self._homes):
+            self._settle_at(pool, None)
 
     async def __call__(
         self,
@@ -133,9 +139,27 @@ class UnitChat:
             endpoints = self._chat.files.endpoints(pool)
             if all(e.name in failed for e in endpoints if e.ready):
                 failed.clear()
-            if endpoint := choose(endpoints, self._unit.key, failed):
+            if endpoint := self._home(pool, endpoints, failed):
                 return endpoint
             await asyncio.sleep(self._chat.patience.poll)
+
+    def _home(self, pool: str, endpoints: Sequence[Endpoint], failed: set[str]) -> Endpoint | None:
+        """Return the endpoint that the unit stays with, since its prefix is cached there; a new one if it must move."""
+        at = self._homes.get(pool)
+        for endpoint in endpoints:
+            if endpoint.name == at and endpoint.ready and at not in failed:
+                return endpoint
+        chosen = choose(endpoints, self._unit.key, failed, self._chat.load[pool])
+        self._settle_at(pool, chosen.name if chosen else None)
+        return chosen
+
+    def _settle_at(self, pool: str, name: str | None) -> None:
+        load, left = self._chat.load[pool], self._homes.pop(pool, None)
+        if left is not None:
+            load[left] -= 1
+        if name is not None:
+            load[name] += 1
+            self._homes[pool] = name
 
     def _event(self, call: _Call, now: float) -> CallEvent:
         return CallEvent(
