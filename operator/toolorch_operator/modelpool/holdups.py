@@ -9,9 +9,9 @@ from toolorch_api.conditions import PoolReason
 from toolorch_api.modelpool import ModelPool
 from toolorch_api.modelpool_status import InstanceState
 from toolorch_operator.modelpool.crashes import last_crash
-from toolorch_operator.modelpool.instances import Replica, serves
+from toolorch_operator.modelpool.instances import Replica
 from toolorch_operator.modelpool.memory import Climb, is_current
-from toolorch_operator.modelpool.observed import ObservedPool, PodView
+from toolorch_operator.modelpool.observed import ObservedPool, PodView, Probe
 from toolorch_operator.plan import Manifest
 
 # What a scheduler or a registry says can be long; the start of it tells the cause.
@@ -50,7 +50,7 @@ def find_holdups(pool: ModelPool, observed: ObservedPool, replicas: Sequence[Rep
 def _why(pool: ModelPool, observed: ObservedPool, replica: Replica, climb: Climb) -> tuple[PoolReason, str]:
     name, pod = replica.name, replica.pod
     if replica.probe is not None:
-        return _why_not_serving(pool, replica)
+        return _why_not_serving(pool, name, replica.probe)
     if pool.spec.external is not None:
         return PoolReason.STARTING, f"{name} is asked for its models"
     if pod is None:
@@ -66,15 +66,11 @@ def _why(pool: ModelPool, observed: ObservedPool, replica: Replica, climb: Climb
     return PoolReason.STARTING, f"{name} is starting"
 
 
-def _why_not_serving(pool: ModelPool, replica: Replica) -> tuple[PoolReason, str]:
-    probe = replica.probe
-    if probe is None or not probe.healthy:
-        error = probe.error if probe else "not asked yet"
-        return PoolReason.MODEL_SERVER_UNREACHABLE, f"{replica.name} does not answer: {error}"
-    if serves(pool, probe):
-        return PoolReason.STARTING, f"{replica.name} is starting"
+def _why_not_serving(pool: ModelPool, name: str, probe: Probe) -> tuple[PoolReason, str]:
+    if not probe.healthy:
+        return PoolReason.MODEL_SERVER_UNREACHABLE, f"{name} does not answer: {probe.error}"
     names = ", ".join(m.id for m in probe.models[:3]) or "no model"
-    return PoolReason.SERVED_NAME_MISMATCH, f"{replica.name} serves {names}, not {pool.spec.served_name}"
+    return PoolReason.SERVED_NAME_MISMATCH, f"{name} serves {names}, not {pool.spec.served_name}"
 
 
 def _why_no_pod(name: str, deployment: Manifest | None) -> tuple[PoolReason, str]:

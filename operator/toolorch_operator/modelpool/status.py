@@ -51,8 +51,7 @@ def find_served(pool: ModelPool, replicas: Sequence[Replica]) -> Served | None:
     if probe is None:
         return None
     own = next((m for m in probe.models if m.id == pool.spec.served_name), None)
-    length = own.max_model_len if own else None
-    return Served(id=pool.spec.served_name, max_model_len=length, engine_version=probe.version)
+    return own and Served(id=own.id, max_model_len=own.max_model_len, engine_version=probe.version)
 
 
 def list_instances(replicas: Sequence[Replica]) -> list[Instance]:

@@ -5,6 +5,7 @@ import pytest
 from toolorch_operator.modelpool.crashes import parse_crashes
 from toolorch_operator.modelpool.instances import build_replicas, current_pods, probe_targets
 from toolorch_operator.modelpool.observed import ObservedPool, PodView, Probe, ServedModel, parse_pod
+from toolorch_operator.modelpool.plan import plan
 
 END = {"exitCode": 85, "reason": "Error", "message": '{"v": 1, "class": "CAPTURE_OOM", "gmu": 0.95, "msg": "boom"}'}
 
@@ -101,14 +102,21 @@ UNSCHEDULABLE = [
     ],
 )
 def test_a_pod_without_a_node_says_what_it_waits_for(world, defaults, noon, pod, reason, word):
-    from toolorch_operator.modelpool.plan import plan
-
     w = world()
     result = plan(w.pool, ObservedPool(pods=[PodView("x", "u", "orchestrator-0", **pod)]), noon, defaults)
     placed = next(c for c in result.status["conditions"] if c["type"] == "Placed")
     assert (placed["status"], placed["reason"], result.status["reason"]) == ("False", reason, reason)
     assert word in placed["message"]
     assert [e.reason for e in result.events] == [reason]
+
+
+def test_a_deployment_that_may_make_no_pod_says_why(world, defaults, noon):
+    failed = {"type": "ReplicaFailure", "status": "True", "message": "exceeded quota: gpus"}
+    w = world()
+    seen = ObservedPool(deployments={"orchestrator-0": {"status": {"conditions": [failed]}}})
+    result = plan(w.pool, seen, noon, defaults)
+    assert result.status["reason"] == "Unschedulable"
+    assert "orchestrator-0 gets no pod: exceeded quota: gpus" in result.status["conditions"][0]["message"]
 
 
 def test_the_schedulers_words_are_read_from_the_pod():
@@ -126,8 +134,6 @@ def test_the_schedulers_words_are_read_from_the_pod():
     ],
 )
 def test_an_external_pool_has_no_pods_and_is_judged_by_one_question_when(pool_of, defaults, noon, probe, state, reason):
-    from toolorch_operator.modelpool.plan import plan
-
     pool = pool_of("gpt", engine="external", external={"baseURL": "http://llm.example:9000/v1/"})
     observed = ObservedPool(probes={} if probe is None else {"gpt": probe})
     result = plan(pool, observed, noon, defaults)
