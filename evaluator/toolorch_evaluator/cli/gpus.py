@@ -19,9 +19,10 @@ def list_gpus(environment: Mapping[str, str] = os.environ) -> list[str]:
     """Return this machine's GPUs as CUDA_VISIBLE_DEVICES names them; what that variable hides stays hidden."""
     if environment.get(VISIBLE) is not None:
         return [gpu for gpu in environment[VISIBLE].split(",") if gpu.strip()]
-    if shutil.which("nvidia-smi", path=environment.get("PATH")) is None:
+    program = shutil.which("nvidia-smi", path=environment.get("PATH"))
+    if program is None:
         return []
-    asked = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True, timeout=_TIMEOUT_SECONDS, check=False)
+    asked = subprocess.run([program, "-L"], capture_output=True, text=True, timeout=_TIMEOUT_SECONDS, check=False)
     return [str(index) for index, _ in enumerate(line for line in asked.stdout.splitlines() if line.startswith("GPU "))]
 
 
