@@ -21,7 +21,7 @@ from toolorch_operator.owner import Key, parse_key, parse_owner
 from toolorch_operator.resources import CHILDREN, MANAGED_SELECTOR, OWNERS, Resource
 from toolorch_operator.workqueue import WorkQueue
 
-COALESCE = 0.05
+COALESCE = 0.1
 """Seconds that a child's event waits for its siblings: a rollout is a burst of them."""
 TOKEN_LIFETIME = timedelta(minutes=10)
 """After this kopf logs in afresh: projected tokens are replaced well before they expire, at 80 % of an hour."""

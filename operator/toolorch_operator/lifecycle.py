@@ -22,6 +22,8 @@ DRAIN_SECONDS = 12.0
 """Seconds for reconciles that run when the end comes; kopf needs up to 6 more, and 20 is the whole of it."""
 SPREAD_SECONDS = 10.0
 """Seconds over which a resync spreads its keys, so that it is no load on the API server."""
+KINDS_SECONDS = 2.0
+"""Seconds between looks for the two kinds at the start."""
 KOPF_SETUP_SECONDS = 0.1
 """kopf sets its own signal handlers just after its startup handlers began, and would stop in mid-reconcile."""
 
@@ -48,6 +50,7 @@ class Operator:
         stopping = asyncio.create_task(self._take_signals())
         self._tasks = [*workers, asyncio.create_task(self._resync())]
         runner = await self._serve()
+        await self._await_kinds()
         unwatch = asyncio.Event()
         registry = build_registry(Watch(self._queue), self._world.cluster.credentials, self._watching.set)
         watch = asyncio.create_task(run_watch(registry, self._settings.watch_namespace, unwatch))
@@ -88,6 +91,15 @@ class Operator:
 
     def _check_ready(self) -> str:
         return "" if self._watching.is_set() else "not watching yet"
+
+    async def _await_kinds(self) -> None:
+        # kopf looks for its kinds once: it would never watch one that is installed after its start.
+        while True:
+            try:
+                return await add_all(self._world, self._queue, self._settings.watch_namespace)
+            except EdgeError as error:
+                log.warning("cannot list the kinds", error=str(error), retry_after=KINDS_SECONDS)
+                await asyncio.sleep(KINDS_SECONDS)
 
     async def _resync(self) -> None:
         while True:

@@ -16,8 +16,8 @@ K = TypeVar("K")
 class Schedule(Generic[K]):
     """Waiting keys by due time, keys being worked on, and failures in a row; times are seconds of one clock."""
 
-    base: float = 0.2
-    """Seconds before the first retry; each further one doubles."""
+    base: float = 0.05
+    """Seconds before the first retry, which mostly follows a lost race; each further one doubles."""
     cap: float = 300.0
     """Longest delay before a retry in seconds: the resync would come then anyway."""
     waiting: dict[K, float] = field(default_factory=dict)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 
 from aiohttp import web
@@ -33,9 +34,16 @@ async def serve(port: int, metrics: Metrics, queue: WorkQueue, alive: Check, rea
     app.router.add_get("/readyz", readyz)
     runner = web.AppRunner(app, access_log=None, handle_signals=False)
     await runner.setup()
-    await web.TCPSite(runner, port=port).start()
-    bound: int = runner.addresses[0][1]
-    return runner, bound
+    listening = _listen(port)
+    await web.SockSite(runner, listening).start()
+    return runner, listening.getsockname()[1]
+
+
+def _listen(port: int) -> socket.socket:
+    # One socket for both families: a free port is then one port, and clusters have either.
+    if socket.has_dualstack_ipv6():
+        return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True)
+    return socket.create_server(("", port))
 
 
 def _answer(wrong: str) -> web.Response:

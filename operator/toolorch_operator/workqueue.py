@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
@@ -18,8 +19,6 @@ RECONCILE_TIMEOUT = 120.0
 """Seconds; a full audit of the largest runs lists 100 pages (about 15 s) and must fit well."""
 STUCK_AFTER = 180.0
 """Seconds that a key may be overdue or worked on before liveness fails: the timeout and a margin."""
-CONFLICT_DELAY = 0.05
-"""Seconds; somebody else wrote, so reading again is all there is to do."""
 
 log = structlog.get_logger("workqueue")
 
@@ -102,10 +101,6 @@ async def run_worker(queue: WorkQueue, reconcile: Reconcile, metrics: Metrics) -
             queue.forget(key)
             if after is not None:
                 queue.add(key, after.total_seconds())
-        except Conflict as error:
-            metrics.count_error(key.kind, error.reason)
-            queue.add(key, CONFLICT_DELAY)
-            log.debug("conflict", key=str(key), error=str(error))
         except (EdgeError, TimeoutError) as error:
             _retry_later(queue, key, error, metrics)
         except Exception:  # a bug in one key must not stop the others
@@ -124,4 +119,6 @@ def _retry_later(queue: WorkQueue, key: Key, error: EdgeError | TimeoutError, me
     else:
         after = asked
         queue.add(key, after)
-    log.warning("retry", key=str(key), reason=reason, error=str(error), retry_after=round(after, 1))
+    # That somebody else wrote first is no trouble: the next look sees what they wrote.
+    level = logging.DEBUG if isinstance(error, Conflict) else logging.WARNING
+    log.log(level, "retry", key=str(key), reason=reason, error=str(error), retry_after=round(after, 2))
