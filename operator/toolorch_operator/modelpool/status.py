@@ -51,7 +51,9 @@ def find_served(pool: ModelPool, replicas: Sequence[Replica]) -> Served | None:
     if probe is None:
         return None
     own = next((m for m in probe.models if m.id == pool.spec.served_name), None)
-    return own and Served(id=own.id, max_model_len=own.max_model_len, engine_version=probe.version)
+    if own is None:
+        return None
+    return Served(id=own.id, max_model_len=own.max_model_len, engine_version=probe.version)
 
 
 def list_instances(replicas: Sequence[Replica]) -> list[Instance]:
