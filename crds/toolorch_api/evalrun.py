@@ -111,9 +111,12 @@ class EvalRun(ApiModel):
 
 
 def spec_hash(spec: EvalRunSpec) -> str:
-    """Return 16 hex digits over what changes results; stands in every object of a run."""
-    text = json.dumps(spec.model_dump(mode="json", by_alias=True, include=set(RESULT_FIELDS)), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    """Return 16 hex digits over what changes results; stands in every object of a run.
+
+    Fields at their defaults are left out, so that a field added by a later version moves no hash of a run under way.
+    """
+    chosen = spec.model_dump(mode="json", by_alias=True, include=set(RESULT_FIELDS), exclude_defaults=True)
+    return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()[:16]
 
 
 __all__ = ["KIND", "EvalRun", "EvalRunSpec", "Output", "has_unique_variant_names", "spec_hash"]

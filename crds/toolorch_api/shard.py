@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import IntEnum, StrEnum
-from typing import Annotated, Any
 
 from pydantic import Field
 
-from toolorch_api.evalrun import EvalRunSpec
 from toolorch_api.evalrun_status import Usage
 from toolorch_api.meta import StatusModel
+from toolorch_api.run_input import Endpoint, Endpoints, PoolInput, RunInput
 from toolorch_api.unit import Unit, slug
 
 SCHEMA_VERSION = 1
@@ -48,46 +47,6 @@ class UnitStatus(StrEnum):
     PASSED = "passed"
     FAILED = "failed"
     INFRA_ERROR = "infra_error"
-
-
-class PoolInput(StatusModel):
-    """What a run's pods know of a pool besides its endpoints."""
-
-    model: str
-    served_model_name: str
-    external: bool = False
-    chat_template_kwargs: dict[str, Any] = Field(default_factory=dict)
-
-
-class RunInput(StatusModel):
-    """All that a run's pods are told: INPUT_DIR/run.json."""
-
-    name: str
-    namespace: str
-    uid: str
-    spec: EvalRunSpec
-    spec_hash: str
-    root: str
-    """URI of this run's folder in storage."""
-    pools: dict[str, PoolInput]
-
-
-class Endpoint(StatusModel):
-    """One model server."""
-
-    name: str
-    url: str
-    """OpenAI base URL, with /v1."""
-    ready: bool
-
-
-class Endpoints(StatusModel):
-    """endpoints.json of a pool."""
-
-    model: str
-    served_model_name: str
-    generation: int = 0
-    endpoints: Annotated[list[Endpoint], Field(default_factory=list)]
 
 
 class Manifest(StatusModel):

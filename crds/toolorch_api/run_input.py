@@ -1,0 +1,50 @@
+"""What a run's pods are told before they begin: the run, its pools, and where the pools' servers are."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from toolorch_api.evalrun import EvalRunSpec
+from toolorch_api.meta import StatusModel
+
+
+class PoolInput(StatusModel):
+    """What a run's pods know of a pool besides its endpoints."""
+
+    model: str
+    served_model_name: str
+    external: bool = False
+    chat_template_kwargs: dict[str, Any] = Field(default_factory=dict)
+
+
+class RunInput(StatusModel):
+    """All that a run's pods are told: INPUT_DIR/run.json."""
+
+    name: str
+    namespace: str
+    uid: str
+    spec: EvalRunSpec
+    spec_hash: str
+    root: str
+    """URI of this run's folder in storage."""
+    pools: dict[str, PoolInput]
+
+
+class Endpoint(StatusModel):
+    """One model server."""
+
+    name: str
+    url: str
+    """OpenAI base URL, with /v1."""
+    ready: bool
+
+
+class Endpoints(StatusModel):
+    """endpoints.json of a pool."""
+
+    model: str
+    served_model_name: str
+    generation: int = 0
+    endpoints: Annotated[list[Endpoint], Field(default_factory=list)]
