@@ -39,7 +39,7 @@ def draw_latency(rows: Sequence[RoleLatency]) -> bytes:
     """Draw which share of each role's calls was answered within how many seconds."""
     figure, axes = _canvas(3.0)
     for row, colour in zip(rows, COLOURS * (1 + len(rows) // len(COLOURS)), strict=False):
-        seconds = sorted(ms / 1000 for ms in row.sample_ms)
+        seconds = [ms / 1000 for ms in row.curve_ms]
         shares = [(i + 1) / len(seconds) for i in range(len(seconds))]
         axes.step(seconds, shares, where="post", color=colour, label=f"{row.role} at {row.pool}")
     axes.set_xscale("log")

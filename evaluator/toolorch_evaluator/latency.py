@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+
+CURVE_POINTS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,35 +31,59 @@ class RoleLatency:
     completion_tokens: int
     tokens_per_second: float
     """Completion tokens per second of call time: one stream's pace, not the server's throughput."""
-    sample_ms: Sequence[int]
-    """All answered calls' milliseconds, for the chart."""
+    curve_ms: Sequence[float]
+    """Milliseconds at evenly spaced percentiles from 0 to 100, for the chart."""
 
 
-def sum_up_latency(events: Iterable[Mapping[str, Any]]) -> list[RoleLatency]:
-    """Sum up call events per role and pool, in order of name; agent and user first, since most calls are theirs."""
-    groups: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
-    for event in events:
-        groups[event["role"], event["pool"]].append(event)
-    ordered = sorted(groups.items(), key=lambda item: (item[0][0] not in ("agent", "user"), item[0]))
-    return [_row(role, pool, members) for (role, pool), members in ordered]
+@dataclass(slots=True)
+class _Sums:
+    """What is kept of one role's calls: four bytes per answered call, however many there are."""
+
+    answered_ms: array[int] = field(default_factory=lambda: array("I"))
+    failed: int = 0
+    retried: int = 0
+    tokens: int = 0
+
+    def add(self, event: Mapping[str, Any]) -> None:
+        if event["cause"]:
+            self.failed += 1
+            return
+        self.answered_ms.append(event["ms"])
+        self.retried += event["tries"] > 1
+        self.tokens += event["completion_tokens"]
 
 
-def _row(role: str, pool: str, events: Sequence[Mapping[str, Any]]) -> RoleLatency:
-    answered = [e for e in events if not e["cause"]]
-    sample = np.array([e["ms"] for e in answered] or [0], dtype=float)
-    tokens = sum(e["completion_tokens"] for e in answered)
+class LatencySums:
+    """Call events summed up per role and pool, one at a time."""
+
+    def __init__(self) -> None:
+        self._groups: dict[tuple[str, str], _Sums] = defaultdict(_Sums)
+
+    def add(self, event: Mapping[str, Any]) -> None:
+        """Take one event, as `CallEvent` writes it."""
+        self._groups[event["role"], event["pool"]].add(event)
+
+    def rows(self) -> list[RoleLatency]:
+        """Return the sums in order of name, agent and user first, since most calls are theirs."""
+        ordered = sorted(self._groups.items(), key=lambda item: (item[0][0] not in ("agent", "user"), item[0]))
+        return [_row(role, pool, sums) for (role, pool), sums in ordered]
+
+
+def _row(role: str, pool: str, sums: _Sums) -> RoleLatency:
+    sample = np.array(sums.answered_ms or [0], dtype=float)
     seconds = float(sample.sum()) / 1000
+    shares = np.linspace(0, 100, min(len(sample), CURVE_POINTS))
     return RoleLatency(
         role=role,
         pool=pool,
-        calls=len(answered),
-        failed=len(events) - len(answered),
-        retried=sum(e["tries"] > 1 for e in answered),
+        calls=len(sums.answered_ms),
+        failed=sums.failed,
+        retried=sums.retried,
         mean_ms=float(sample.mean()),
         p50_ms=float(np.percentile(sample, 50)),
         p95_ms=float(np.percentile(sample, 95)),
         max_ms=float(sample.max()),
-        completion_tokens=tokens,
-        tokens_per_second=tokens / seconds if seconds else 0.0,
-        sample_ms=[e["ms"] for e in answered],
+        completion_tokens=sums.tokens,
+        tokens_per_second=sums.tokens / seconds if seconds else 0.0,
+        curve_ms=[float(ms) for ms in np.percentile(sample, shares)],
     )

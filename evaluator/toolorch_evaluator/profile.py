@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -59,5 +60,5 @@ class Profile:
 
 def parse_events(body: bytes) -> Iterator[dict[str, Any]]:
     """Yield the events of a stored profile."""
-    text = zstandard.ZstdDecompressor().decompressobj().decompress(body)
-    return (json.loads(line) for line in text.splitlines())
+    with zstandard.ZstdDecompressor().stream_reader(body) as stream:
+        yield from map(json.loads, io.TextIOWrapper(stream, encoding="utf-8"))

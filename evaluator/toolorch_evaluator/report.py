@@ -62,7 +62,7 @@ def render(story: Story) -> dict[str, bytes]:
 def summary_document(story: Story) -> dict[str, Any]:
     """Build summary.json: the head that the operator reads, then the tables."""
     numbers = story.numbers
-    latency = [{k: v for k, v in asdict(row).items() if k != "sample_ms"} for row in story.latency]
+    latency = [{k: v for k, v in asdict(row).items() if k != "curve_ms"} for row in story.latency]
     return {
         **numbers.head.model_dump(mode="json", by_alias=True),
         "run": story.run.name,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
 import structlog
 from pydantic import ValidationError
@@ -13,7 +12,7 @@ from pydantic import ValidationError
 from toolorch_api.keys import ERRORS_PREFIX, MANIFEST_KEY, RESULTS_PREFIX, RUN_KEY, error_key, result_key
 from toolorch_api.shard import Manifest, Result, RunInput, Summary, Unit
 from toolorch_evaluator.exits import BadInputError, StorageError
-from toolorch_evaluator.latency import sum_up_latency
+from toolorch_evaluator.latency import LatencySums, RoleLatency
 from toolorch_evaluator.profile import parse_events
 from toolorch_evaluator.report import Story, order_results, render
 from toolorch_evaluator.results import Results
@@ -33,7 +32,7 @@ async def report(run: RunInput, results: Results, now: datetime) -> Summary:
         run=run,
         manifest=manifest,
         numbers=summarise(manifest, finals, errors),
-        latency=sum_up_latency(await _read_events(results)),
+        latency=await _read_latency(results),
         results=order_results(manifest, finals, errors),
         packages=await _read_packages(results),
         now=now,
@@ -73,9 +72,13 @@ async def _read_results(
     return found
 
 
-async def _read_events(results: Results) -> list[dict[str, Any]]:
+async def _read_latency(results: Results) -> list[RoleLatency]:
     keys = [key for key in await results.list_keys("attempts/") if key.endswith("/events.jsonl.zst")]
-    return [event async for _, body in results.get_all(keys) for event in parse_events(body)]
+    sums = LatencySums()
+    async for _, body in results.get_all(keys):
+        for event in parse_events(body):
+            sums.add(event)
+    return sums.rows()
 
 
 async def _read_packages(results: Results) -> dict[str, str]:

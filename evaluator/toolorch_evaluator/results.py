@@ -42,7 +42,16 @@ PAGE = 1000  # keys per page, which is S3's own limit
 PARALLEL_GETS = 32
 
 # Time heals none of these.
-_PERMANENT = (PermissionDeniedError, UnauthenticatedError, InvalidPathError, UnknownConfigurationKeyError)
+_PERMANENT = (
+    PermissionDeniedError,
+    PermissionError,
+    UnauthenticatedError,
+    InvalidPathError,
+    UnknownConfigurationKeyError,
+)
+_TAKEN = (AlreadyExistsError, FileExistsError, PreconditionError)
+# Said of a key it is an answer; said of a write or a listing, there is no such bucket.
+_MISSING = (NotFoundError, FileNotFoundError)
 
 T = TypeVar("T")
 
@@ -95,7 +104,7 @@ class Results:
         """Create an object; False where the key is taken (perhaps by this very write, whose answer was lost)."""
         try:
             await self._patiently(lambda: self._store.put_async(key, body, mode="create", use_multipart=False), key)
-        except (AlreadyExistsError, PreconditionError):
+        except _TAKEN:
             return False
         return True
 
@@ -106,14 +115,14 @@ class Results:
     async def get(self, key: str) -> bytes | None:
         """Return an object's bytes, or None where there is none."""
 
-        async def read() -> bytes:
-            answer = await self._store.get_async(key)
+        async def read() -> bytes | None:
+            try:
+                answer = await self._store.get_async(key)
+            except _MISSING:
+                return None
             return bytes(await answer.bytes_async())
 
-        try:
-            return await self._patiently(read, key)
-        except (NotFoundError, FileNotFoundError):
-            return None
+        return await self._patiently(read, key)
 
     async def get_all(self, keys: Iterable[str]) -> AsyncIterator[tuple[str, bytes]]:
         """Yield key and bytes of all objects that exist, some requests at a time, in the order of `keys`."""
@@ -146,19 +155,16 @@ class Results:
         )
         try:
             return await retrying(once)
-        except (AlreadyExistsError, PreconditionError, NotFoundError, FileNotFoundError):
+        except _TAKEN:
             raise
-        except _PERMANENT as error:
+        except (*_PERMANENT, *_MISSING) as error:
             raise StorageError("StorageRefused", f"storage refuses {key}: {_sentence(error)}") from error
         except (BaseError, OSError) as error:
             raise StorageError("StorageUnreachable", f"storage stayed away for {key}: {_sentence(error)}") from error
 
 
-_ANSWERS = (AlreadyExistsError, PreconditionError, NotFoundError, FileNotFoundError, *_PERMANENT)
-
-
 def _is_passing(error: BaseException) -> bool:
-    return isinstance(error, BaseError | OSError) and not isinstance(error, _ANSWERS)
+    return isinstance(error, BaseError | OSError) and not isinstance(error, (*_TAKEN, *_PERMANENT, *_MISSING))
 
 
 def _log_pause(state: RetryCallState, key: str) -> None:

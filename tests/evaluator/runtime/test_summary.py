@@ -7,7 +7,7 @@ import pytest
 
 from toolorch_api.evalrun_status import Usage
 from toolorch_api.shard import Manifest, Result, Unit, UnitStatus
-from toolorch_evaluator.latency import sum_up_latency
+from toolorch_evaluator.latency import LatencySums
 from toolorch_evaluator.summary import summarise
 from toolorch_evaluator.suspects import find_suspects
 
@@ -113,6 +113,9 @@ def test_signs_of_broken_plumbing(results, sign):
 def test_latency_is_of_answered_calls_and_counts_the_others():
     event = {"role": "agent", "pool": "p", "cause": "", "ms": 100, "tries": 1, "completion_tokens": 10}
     events = [event | {"ms": ms} for ms in (100, 200, 300)] + [event | {"cause": "model_timeout", "ms": 9000}]
-    (row,) = sum_up_latency([*events[:2], events[2] | {"tries": 3}, events[3]])
+    sums = LatencySums()
+    for call in [*events[:2], events[2] | {"tries": 3}, events[3]]:
+        sums.add(call)
+    (row,) = sums.rows()
     assert (row.calls, row.failed, row.retried, row.p50_ms, row.max_ms) == (3, 1, 1, 200, 300)
     assert row.tokens_per_second == pytest.approx(50)
