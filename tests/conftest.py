@@ -28,3 +28,21 @@ def golden(request):
         assert json.loads(path.read_text()) == json.loads(text), "read the difference, then run with --update-golden"
 
     return check
+
+
+@pytest.fixture(scope="session")
+def merge_patch():
+    """Merge a JSON merge patch (RFC 7386) into a document: null removes."""
+
+    def merged(good, change):
+        if not isinstance(change, dict):
+            return change
+        base = dict(good) if isinstance(good, dict) else {}
+        for key, value in change.items():
+            if value is None:
+                base.pop(key, None)
+            else:
+                base[key] = merged(base.get(key), value)
+        return base
+
+    return merged
