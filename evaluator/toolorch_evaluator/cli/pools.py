@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 
-from toolorch_api.conditions import PoolCondition, find_condition, is_true
+from toolorch_api.conditions import PoolCondition, PoolReason, find_condition, is_true
 from toolorch_api.modelpool import ModelPool
 from toolorch_api.modelpool_status import InstanceState, ModelPoolStatus
 from toolorch_api.shard import Endpoint, Endpoints
@@ -31,8 +31,8 @@ from toolorch_operator.models import probe, probe_external
 _HOPELESS_RESTARTS = 2
 # Looks at servers that work: a busy one answers late, and nothing is won by asking more often.
 _HEALTH_SECONDS = 5.0
-# Advice that names a cluster's commands is left out here.
-_SENTENCE = re.compile(r"(?<=\.) (?=[A-Z])")
+# Crashes without a remedy that a plain restart may still get past.
+_MAY_PASS = (PoolReason.UNCLASSIFIED_CRASH, PoolReason.REMEDIATION_UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,7 @@ class LocalPool:
         self._tools = tools
         self._probes: dict[str, tuple[str, Probe]] = {}
         self._checked: dict[str, float] = {}
+        self._away_since: float | None = None
 
     @property
     def is_ready(self) -> bool:
@@ -144,11 +145,27 @@ class LocalPool:
         )
 
     def _give_up_if_hopeless(self) -> None:
-        stalled = find_condition(self.document.status.conditions, PoolCondition.STALLED)
-        if stalled is None or stalled.status != "True":
-            return
-        worn = [r for r in self._replicas.values() if r.restarts >= _HOPELESS_RESTARTS and not r.is_running]
-        if worn or not stalled.reason.startswith(("Remediation", "Unclassified")):
-            what = " ".join(part for part in _SENTENCE.split(stalled.message) if "kubectl" not in part)
-            log = f" Its log: {worn[0].log}" if worn else ""
-            raise RunFailedError(f"pool {self.document.metadata.name}: {stalled.reason}: {what}{log}")
+        """Raise where waiting is of no use: nothing cures the crash, or an external server stays away."""
+        name, status = self.document.metadata.name, self.document.status
+        stalled = find_condition(status.conditions, PoolCondition.STALLED)
+        if stalled is not None and stalled.status == "True":
+            worn = [r for r in self._replicas.values() if r.failed_starts > _HOPELESS_RESTARTS]
+            if worn or stalled.reason not in _MAY_PASS:
+                log = "".join(f" Its log: {r.log}" for r in worn[:1])
+                raise RunFailedError(f"pool {name}: {stalled.reason}: {_without_kubectl(stalled.message)}{log}")
+        patience = self.document.spec.preflight.timeout_seconds
+        ready = find_condition(status.conditions, PoolCondition.READY)
+        if self.is_ready or ready is None:
+            self._away_since = None
+        elif self.document.spec.external is not None:
+            self._away_since = self._away_since or time.monotonic()
+            if time.monotonic() - self._away_since > patience:
+                url = self.document.spec.external.base_url
+                raise RunFailedError(
+                    f"pool {name}: {url} was not ready for {patience} s: {ready.reason}: {ready.message}"
+                )
+
+
+def _without_kubectl(advice: str) -> str:
+    """Leave out the sentences that name a cluster's commands."""
+    return " ".join(sentence for sentence in re.split(r"(?<=\.) (?=[A-Z])", advice) if "kubectl" not in sentence)

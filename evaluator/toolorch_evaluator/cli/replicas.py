@@ -53,6 +53,7 @@ class Replica:
         self.command: tuple[str, ...] = ()
         self.started_at = 0.0
         self.has_served = False
+        self.failed_starts = 0
         self.restarts = 0
         self._gpus = gpus
         self._environment = environment
@@ -92,7 +93,7 @@ class Replica:
         """Start the server; another command than before means a new pod."""
         self._spec_hash, self.has_served = spec_hash, False
         if tuple(command) != self.command:
-            self.command, self._ends, self.restarts = tuple(command), (), 0
+            self.command, self._ends, self.restarts, self.failed_starts = tuple(command), (), 0, 0
             self._serial += 1
         elif self._ends:
             self.restarts += 1
@@ -113,6 +114,7 @@ class Replica:
         end = Termination(self.restarts, code, "Completed" if code == 0 else "Error", message)
         self._ends = (*self._ends, end)[-_REMEMBERED_ENDS:]
         self._child, self.healthy = None, False
+        self.failed_starts = 0 if self.has_served else self.failed_starts + 1
         now = time.monotonic()
         self._settled_at = now + settle_seconds
         self._backed_off_at = now + min(_FIRST_PAUSE_SECONDS * 2**self.restarts, _LONGEST_PAUSE_SECONDS)
