@@ -169,7 +169,7 @@ class Cluster:
             raise Unavailable(f"{verb} {label}: {type(error).__name__}: {error}") from error
         self._metrics.count_api(verb, label, code)
         if code >= 300:
-            raise parse_error(code, headers, text, f"{verb} {label} {path}")
+            raise parse_error(code, headers, text, f"{verb} {label}")
         return json.loads(text)  # type: ignore[no-any-return]
 
     async def _send(

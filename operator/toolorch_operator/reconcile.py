@@ -103,6 +103,5 @@ async def carry_out(
     for event in plan.events:
         await post_event(target.cluster, target.raw, event, clock())
         target.changed("event", event.reason, message=event.message)
-    if plan.status is not None:
-        target.metrics.show_status(target.key, plan.status)
+    target.metrics.show_status(target.key, target.raw.get("status") or {})
     return plan.requeue_after

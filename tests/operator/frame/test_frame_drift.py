@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from toolorch_operator.drift import has_drifted, is_held_by, with_applied_hash
@@ -59,6 +59,7 @@ def test_is_drift(desired, live):
     assert not is_held_by(desired, live)
 
 
+@settings(deadline=None)
 @given(JSON)
 def test_everything_holds_itself(value):
     assert is_held_by(value, value)

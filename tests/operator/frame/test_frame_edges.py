@@ -11,10 +11,12 @@ import pytest
 from toolorch_operator.cluster import Credentials
 from toolorch_operator.errors import Unavailable
 from toolorch_operator.handlers import Watch, build_registry, build_settings
+from toolorch_operator.lifecycle import add_all
 from toolorch_operator.modelpool.observed import Probe, ServedModel
 from toolorch_operator.models import probe
 from toolorch_operator.owner import Key
 from toolorch_operator.plan import Event
+from toolorch_operator.reconcile import World
 from toolorch_operator.recorder import build_event, post_event
 from toolorch_operator.server import serve
 from toolorch_operator.tunnel import TunnelTransport, tunnel_url
@@ -85,6 +87,14 @@ async def test_a_pools_event_wakes_the_unfinished_runs_of_its_namespace(frame):
     queue.keys.clear()
     await watch.own(body=frame.pool(), type="MODIFIED")
     assert queue.keys == [POOL]
+
+
+async def test_a_resync_adds_every_object_and_tries_again_what_was_refused(frame):
+    queue, cluster = Queue(), frame.cluster(frame.pool(), frame.run())
+    world = World(cluster, {}, frame.defaults, frame.clock, frame.metrics(), {POOL: 1})
+    await add_all(world, queue, "")
+    assert queue.keys == [POOL, RUN]
+    assert world.refused == {}
 
 
 async def credentials() -> Credentials:
