@@ -8,9 +8,17 @@ from typing import Any
 
 Column = Mapping[str, Any]
 _GAP = "   "  # kubectl's distance between columns
-# kubectl's own steps: seconds to two minutes, minutes to three hours, hours to two days.
-_STEPS = ((120, 1, "s"), (10_800, 60, "m"), (172_800, 3600, "h"))
-_DAY = 86400
+_SECOND, _MINUTE, _HOUR, _DAY = (1, "s"), (60, "m"), (3600, "h"), (86400, "d")
+# kubectl's own steps: below so many seconds, in this unit and, where one is named, the rest in a smaller one.
+_STEPS = (
+    (2 * 60, _SECOND, None),
+    (10 * 60, _MINUTE, _SECOND),
+    (3 * 3600, _MINUTE, None),
+    (8 * 3600, _HOUR, _MINUTE),
+    (2 * 86400, _HOUR, None),
+    (8 * 86400, _DAY, _HOUR),
+    (float("inf"), _DAY, None),
+)
 
 
 def render_table(documents: Sequence[Mapping[str, Any]], columns: Sequence[Column], now: datetime) -> list[str]:
@@ -36,9 +44,9 @@ def _cell(document: Mapping[str, Any], column: Column, now: datetime) -> str:
 
 
 def age(elapsed: timedelta) -> str:
-    """Write a timedelta as kubectl does: 45s, 12m, 5h, 3d."""
-    seconds = int(elapsed.total_seconds())
-    for below, unit, letter in _STEPS:
-        if seconds < below:
-            return f"{seconds // unit}{letter}"
-    return f"{seconds // _DAY}d"
+    """Write a duration as kubectl does: 45s, 3m20s, 12m, 5h2m, 3d."""
+    seconds = max(0, int(elapsed.total_seconds()))
+    (unit, letter), smaller = next((unit, smaller) for below, unit, smaller in _STEPS if seconds < below)
+    text = f"{seconds // unit}{letter}"
+    rest = seconds % unit // smaller[0] if smaller else 0
+    return f"{text}{rest}{smaller[1]}" if smaller and rest else text

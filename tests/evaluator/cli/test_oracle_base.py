@@ -6,6 +6,9 @@ a run's time on two cores is start-up, and this hides it.
 
 import gzip
 import json
+import subprocess
+import sys
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -13,6 +16,7 @@ import pytest
 import yaml
 
 from toolorch_api.unit import Unit
+from toolorch_evaluator.cli.replicas import HOST, free_port
 from toolorch_mock.brains.skill import is_skilled
 
 # One worker makes all three runs once.
@@ -26,6 +30,7 @@ READS = ("get_", "find_", "list_", "search_", "calculate", "transfer_to_human_ag
 REFUSED_WRITES = {("retail", "12"), ("retail", "105")}
 
 
+@cache
 def base_tasks(domain):
     """The raw tasks of the base split, straight from the packaged files."""
     folder = Path(find_spec("inspect_evals").submodule_search_locations[0]) / "tau2" / "data" / "domains" / domain
@@ -60,7 +65,18 @@ def predicted(name):
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory, start, end, documents):
+def server():
+    """A server of the user's model that somebody else runs; its base URL."""
+    port = free_port()
+    arguments = ["serve", "mock/user", "--served-model-name", "user", "--host", HOST, "--port", str(port)]
+    program = subprocess.Popen([sys.executable, "-m", "toolorch_mock", *arguments], stderr=subprocess.DEVNULL)
+    yield f"http://{HOST}:{port}/v1"
+    program.terminate()
+    program.wait()
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, start, end, documents, server):
     """Run all three side by side; by name: exit code, output, errors, and the folder of the run."""
     commands = {}
     for name, (model, count) in AGENTS.items():
@@ -69,7 +85,8 @@ def finished(tmp_path_factory, start, end, documents):
         run = documents.evalrun(name, benchmark=benchmark, shards=1, concurrencyPerShard=16)
         pools = [documents.mock_pool("agent", model), documents.mock_pool("user", "mock/user")]
         (folder / "run.yaml").write_text(yaml.safe_dump_all([run, *pools]))
-        commands[name] = (start("run", "-f", folder / "run.yaml", "--output", folder / "runs"), folder)
+        elsewhere = ("--endpoint", f"user={server}") if name == "idle" else ()
+        commands[name] = (start("run", "-f", folder / "run.yaml", "--output", folder / "runs", *elsewhere), folder)
     return {name: (*end(command), next((folder / "runs").glob("*-*"))) for name, (command, folder) in commands.items()}
 
 
@@ -86,6 +103,12 @@ def test_every_agent_passes_exactly_what_the_rules_say(finished, name):
     assert set(results) == set(units_of(name))
     assert {key for key, result in results.items() if result["status"] == "passed"} == predicted(name)
     assert f"score {len(predicted(name)) / len(results):.3f} over {len(results)} scored units" in out
+
+
+def test_a_server_that_ran_already_is_called_and_not_started(finished):
+    folder = finished["idle"][-1]
+    assert sorted(path.name for path in (folder / "logs").glob("*-0.log") if "idle" not in path.name) == ["agent-0.log"]
+    assert all(result["endpoints"] == ["agent/agent-0", "user/user"] for result in results_of(folder).values())
 
 
 def test_the_numbers_are_not_trivial():
