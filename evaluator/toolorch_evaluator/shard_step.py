@@ -17,7 +17,7 @@ from toolorch_evaluator.conduct import Conductor
 from toolorch_evaluator.endpoints import PoolFiles
 from toolorch_evaluator.exits import BadInputError, StorageError
 from toolorch_evaluator.profile import Profile
-from toolorch_evaluator.progress import ProgressWriter
+from toolorch_evaluator.progress import SHORTEST_SECONDS, ProgressWriter
 from toolorch_evaluator.results import Results
 from toolorch_evaluator.runner import Shard
 from toolorch_evaluator.settings import Settings
@@ -49,7 +49,7 @@ async def run_shard(
         conductor=Conductor(run, benchmark, results, chat, *place),
         results=results,
         tally=tally,
-        progress=ProgressWriter(results, tally),
+        progress=ProgressWriter(results, tally, shortest=seconds_between_writes(run.spec.shards)),
         profile=profile,
         stop=stop,
     )
@@ -57,6 +57,11 @@ async def run_shard(
         return await shard.run()
     finally:
         await chat.close()
+
+
+def seconds_between_writes(shards: int) -> float:
+    """Seconds that a shard leaves between progress writes, so that all shards together write 100 times a second."""
+    return max(SHORTEST_SECONDS, shards / 100)
 
 
 async def read_units(run: RunInput, settings: Settings, results: Results) -> Sequence[Unit]:

@@ -1,5 +1,4 @@
-"""What a run's results add up to: scores with their uncertainty, per domain, pass^k, causes, and signs of broken
-plumbing."""
+"""What a run's results add up to: scores with their uncertainty, per domain, pass^k, causes, and what looks broken."""
 
 from __future__ import annotations
 

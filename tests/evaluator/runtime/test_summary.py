@@ -8,7 +8,7 @@ import pytest
 from toolorch_api.evalrun_status import Usage
 from toolorch_api.shard import Manifest, Result, Unit, UnitStatus
 from toolorch_evaluator.latency import LatencySums
-from toolorch_evaluator.summary import summarise
+from toolorch_evaluator.summary import Row, summarise
 from toolorch_evaluator.suspects import find_suspects
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
@@ -52,6 +52,24 @@ def test_the_score_is_over_scored_units_and_also_over_all():
     assert (head.score, head.score_scheduled) == ("0.750", "0.500")
     assert head.interval == "0.30–0.95"  # Wilson, 3 of 4
     assert head.usage.calls == 25
+
+
+@pytest.mark.parametrize(
+    ("passed", "scored", "low", "high"),
+    # As scipy.stats.binomtest(...).proportion_ci(0.95, "wilson") gives them.
+    [
+        (0, 1, 0.0, 0.7934506856),
+        (1, 1, 0.2065493144, 1.0),
+        (0, 30, 0.0, 0.1135133932),
+        (30, 30, 0.8864866068, 1.0),
+        (3, 4, 0.3006418426, 0.9544127392),
+        (124, 278, 0.3887413256, 0.5048158532),
+        (277, 278, 0.9799092177, 0.9993647371),
+    ],
+)
+def test_the_interval_is_wilsons(passed, scored, low, high):
+    row = Row("all", scored, scored, passed, 0, float(passed))
+    assert row.interval == (pytest.approx(low, abs=1e-9), pytest.approx(high, abs=1e-9))
 
 
 def test_nothing_scored_has_no_score_and_no_interval():
