@@ -127,7 +127,8 @@ class Cluster:
     def install(self, *arguments):
         """Install or upgrade the release with the demo's values, and wait until it runs."""
         return self.helm(
-            "upgrade", "--install", RELEASE, CHART, "--namespace", RELEASE_NAMESPACE, "--values", CHART / "values-demo.yaml",
+            "upgrade", "--install", RELEASE, CHART, "--namespace", RELEASE_NAMESPACE,
+            "--values", CHART / "values-demo.yaml",
             "--set-string", rf"podAnnotations.toolorch\.dev/image={image_id('toolorch/operator:dev')}",
             "--take-ownership", "--wait", "--timeout", f"{PATIENCE}s", *arguments,
         )  # fmt: skip

@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 import yaml
@@ -9,32 +10,23 @@ import yaml
 pytestmark = pytest.mark.cluster
 
 CRDS = ("modelpools.toolorch.dev", "evalruns.toolorch.dev")
+CHART = Path(__file__).resolve().parents[2] / "helm" / "toolorch"
+DEMO = ("--values", CHART / "values-demo.yaml")
+ONE_NAMESPACE = ("--set", "watchNamespace=team-a")
 
 
 def render(cluster, *arguments):
-    chart = "helm/toolorch"
-    text = cluster.helm("template", "toolorch", chart, "--namespace", "default", *arguments)
+    text = cluster.helm("template", "toolorch", CHART, "--namespace", "default", *arguments)
     return [document for document in yaml.safe_load_all(text) if document]
 
 
-@pytest.fixture(autouse=True)
-def _at_the_root(request, monkeypatch):
-    monkeypatch.chdir(request.config.rootpath)
-
-
-DEMO = ("--values", "helm/toolorch/values-demo.yaml")
-
-
-@pytest.mark.parametrize(
-    "values", [(), DEMO, ("--set", "watchNamespace=team-a")], ids=["default", "demo", "one namespace"]
-)
+@pytest.mark.parametrize("values", [(), DEMO, ONE_NAMESPACE], ids=["default", "demo", "one namespace"])
 def test_lint_finds_nothing_and_the_api_server_takes_every_object(cluster, values):
-    assert "0 chart(s) failed" in cluster.helm("lint", "--strict", "helm/toolorch", *values)
+    assert "0 chart(s) failed" in cluster.helm("lint", "--strict", CHART, *values)
     documents = [d for d in render(cluster, *values) if d["metadata"].get("namespace", "default") == "default"]
     text = "\n---\n".join(json.dumps(document) for document in documents)
-    done = cluster.call(
-        "kubectl", "apply", "--dry-run=server", "--force-conflicts", "--server-side", "-f", "-", given=text
-    )
+    flags = ("--dry-run=server", "--server-side", "--force-conflicts")
+    done = cluster.call("kubectl", "apply", *flags, "-f", "-", given=text)
     assert done.returncode == 0, done.stderr
     assert "PodSecurity" not in done.stderr
     assert len(done.stdout.splitlines()) == len(documents)
@@ -55,7 +47,7 @@ def test_lint_finds_nothing_and_the_api_server_takes_every_object(cluster, value
     ],
 )
 def test_a_bad_value_is_refused_by_its_name(cluster, setting, complaint):
-    done = cluster.call("helm", "template", "toolorch", "helm/toolorch", "--set", setting)
+    done = cluster.call("helm", "template", "toolorch", CHART, "--set", setting)
     assert done.returncode != 0
     assert complaint in done.stderr
 
@@ -109,7 +101,7 @@ def test_rights_are_no_more_than_the_operator_uses(cluster):
         ("", "secrets"): {"get"},
         ("", "events"): {"get", "create", "patch"},
     }
-    alone = render(cluster, "--set", "watchNamespace=team-a")
+    alone = render(cluster, *ONE_NAMESPACE)
     assert not [d for d in alone if d["kind"].startswith("ClusterRole")]
     assert {d["metadata"]["namespace"] for d in alone if d["kind"] in ("Role", "RoleBinding")} == {"team-a"}
 
@@ -154,7 +146,7 @@ def test_install_upgrade_uninstall_reinstall_with_a_live_pool(cluster, release, 
     cluster.install()
     cluster.wait("deployment/toolorch", "condition=Available", namespace="default")
     cluster.kubectl("scale", "modelpool", "steady", "--replicas=2", namespace=namespace)
-    cluster.wait("deployment/steady-1", "jsonpath={.status.readyReplicas}=1", namespace=namespace)
+    cluster.wait("modelpool/steady", "jsonpath={.status.readyReplicas}=2", namespace=namespace)
     for kind, before in born.items():
         assert before.items() <= uids(cluster, kind, namespace).items(), "what lived is taken over, not made again"
     assert "Phase:          Succeeded" in cluster.helm("test", release, "--namespace", "default")

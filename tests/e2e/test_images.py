@@ -46,7 +46,10 @@ def test_nobody_is_root(image):
     assert int(user) > 0
 
 
-LIST = "import importlib.metadata as m; print(' '.join(sorted(d.name.lower().replace('_', '-') for d in m.distributions(path=[%r]))))"
+LIST = """
+import importlib.metadata as metadata
+print(*(d.name.lower().replace("_", "-") for d in metadata.distributions(path=[%r])))
+"""
 SITE = "/opt/venv/lib/python3.11/site-packages"
 
 
