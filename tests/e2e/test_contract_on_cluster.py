@@ -26,7 +26,11 @@ def test_bad_spec_is_refused_by_the_api_server(cluster, namespace, bad, merge_pa
     ("kind", "change", "says"),
     [
         ("ModelPool", {"spec": {"model": "org/other"}}, "spec.model is immutable"),
-        ("ModelPool", {"spec": {"engine": "external", "external": {"baseURL": "http://x"}}}, "spec.engine is immutable"),
+        (
+            "ModelPool",
+            {"spec": {"engine": "external", "external": {"baseURL": "http://x"}}},
+            "spec.engine is immutable",
+        ),
         ("EvalRun", {"spec": {"benchmark": {"numTasks": 3}}}, "spec.benchmark is immutable"),
         ("EvalRun", {"spec": {"trials": 2}}, "spec.trials is immutable"),
         ("EvalRun", {"spec": {"seed": 7}}, "spec.seed is immutable"),
