@@ -173,3 +173,11 @@ def test_names_say_something():
         if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
     ]
     assert not [f"{module}: {name}" for module, name in named if words(name) & NOT_A_NAME]
+
+
+def test_tests_patch_nothing_and_are_no_packages():
+    tests = ROOT / "tests"
+    assert not list(tests.rglob("__init__.py"))
+    patching = re.compile(r"\bmonkeypatch\.(setattr|setitem|delattr|delitem)\b|\bunittest\.mock\b|\bMagicMock\b")
+    others = (p for p in tests.rglob("*.py") if p != Path(__file__))
+    assert not [str(p.relative_to(ROOT)) for p in others if patching.search(p.read_text())]
