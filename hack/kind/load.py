@@ -20,8 +20,10 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 CTR = ("ctr", "--namespace", "k8s.io")
+GZIP = b"\x1f\x8b"
 OCI = "application/vnd.oci.image"
 # Where a node keeps the ids of what was loaded: containerd's own digest of an image is not Docker's.
+
 MARK = "/kind/loaded.json"
 
 
@@ -80,18 +82,29 @@ def read_archive(archive: tarfile.TarFile) -> list[tuple[str, list[Blob]]]:
     images = []
     for entry in json.loads(read("manifest.json")):
         config = literal(read(entry["Config"]))
-        digests = json.loads(read(entry["Config"]))["rootfs"]["diff_ids"]
-        # Docker writes a layer that two images share once, and links to it.
-        files = [resolve(members, path) for path in entry["Layers"]]
-        layers = [Blob(digest, file.size, file) for digest, file in zip(digests, files, strict=True)]
+        diff_ids = json.loads(read(entry["Config"]))["rootfs"]["diff_ids"]
+        layers = [
+            parse_layer(archive, diff_id, path, resolve(members, path))
+            for diff_id, path in zip(diff_ids, entry["Layers"], strict=True)
+        ]
         manifest = {
             "schemaVersion": 2,
             "mediaType": f"{OCI}.manifest.v1+json",
             "config": config.describe("config.v1+json"),
-            "layers": [layer.describe("layer.v1.tar") for layer in layers],
+            "layers": [layer.describe(kind) for layer, kind in layers],
         }
-        images.append((entry["RepoTags"][0], [*layers, config, literal(json.dumps(manifest).encode())]))
+        blobs = [*(layer for layer, _ in layers), config, literal(json.dumps(manifest).encode())]
+        images.append((entry["RepoTags"][0], blobs))
     return images
+
+
+def parse_layer(archive: tarfile.TarFile, diff_id: str, path: str, file: tarfile.TarInfo) -> tuple[Blob, str]:
+    """Return a layer and its media type; an engine with containerd's store saves it compressed, under its own digest."""
+    folder, _, name = path.rpartition("/")
+    stream = archive.extractfile(file)
+    assert stream is not None
+    kind = "layer.v1.tar+gzip" if stream.read(2) == GZIP else "layer.v1.tar"
+    return Blob(f"sha256:{name}" if folder == "blobs/sha256" else diff_id, file.size, file), kind
 
 
 def resolve(members: dict[str, tarfile.TarInfo], path: str) -> tarfile.TarInfo:
