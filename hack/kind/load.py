@@ -23,7 +23,6 @@ CTR = ("ctr", "--namespace", "k8s.io")
 GZIP = b"\x1f\x8b"
 OCI = "application/vnd.oci.image"
 # Where a node keeps the ids of what was loaded: containerd's own digest of an image is not Docker's.
-
 MARK = "/kind/loaded.json"
 
 
@@ -99,7 +98,7 @@ def read_archive(archive: tarfile.TarFile) -> list[tuple[str, list[Blob]]]:
 
 
 def parse_layer(archive: tarfile.TarFile, diff_id: str, path: str, file: tarfile.TarInfo) -> tuple[Blob, str]:
-    """Return a layer and its media type; an engine with containerd's store saves it compressed, under its own digest."""
+    """Return a layer and its media type: containerd's store saves it compressed, by its own digest, Docker's as it is."""
     folder, _, name = path.rpartition("/")
     stream = archive.extractfile(file)
     assert stream is not None
