@@ -98,7 +98,7 @@ def read_archive(archive: tarfile.TarFile) -> list[tuple[str, list[Blob]]]:
 
 
 def parse_layer(archive: tarfile.TarFile, diff_id: str, path: str, file: tarfile.TarInfo) -> tuple[Blob, str]:
-    """Return a layer and its media type: containerd's store saves it compressed, by its own digest, Docker's as it is."""
+    """Return a layer and its media type: containerd's store saves it compressed, under that digest, Docker's as is."""
     folder, _, name = path.rpartition("/")
     stream = archive.extractfile(file)
     assert stream is not None
