@@ -132,15 +132,18 @@ def test_an_attempts_job_deleted_by_hand_is_made_again_for_what_is_missing(clust
 
 
 def test_a_second_attempt_takes_exactly_the_missing_units(cluster, pools, merge_patch):
-    """One replica answers nothing but errors, so that its units end with infra errors; then it is mended."""
+    """One call in twenty hangs, the same ones in every run, until the unit's deadline ends it with an infra error."""
     pool = next(yaml.safe_load_all((EXAMPLES / "pools.yaml").read_text()))
-    broken = [{"name": "MOCK_ERROR_PERCENT", "value": "35"}]
-    change = {"metadata": {"name": "shaky"}, "spec": {"env": broken, "gpuMemoryUtilization": 80, "replicas": 1}}
+    hanging = [{"name": "MOCK_HANG_PERCENT", "value": "5"}]
+    change = {"metadata": {"name": "shaky"}, "spec": {"env": hanging, "gpuMemoryUtilization": 80, "replicas": 1}}
     cluster.apply(merge_patch(pool, change), namespace=pools)
     cluster.wait("modelpool/shaky", "condition=Ready", namespace=pools)
-    roles = {"agent": {"pool": "shaky"}, "user": {"pool": "user-sim"}}
-    lenient = {"minCoverage": 0, "maxInfraErrors": 100}
-    start(cluster, pools, merge_patch, "retried", {"spec": {"roles": roles, "acceptance": lenient}})
+    spec = {
+        "roles": {"agent": {"pool": "shaky"}, "user": {"pool": "user-sim"}},
+        "deadlines": {"callSeconds": 15, "unitSeconds": 15},
+        "acceptance": {"minCoverage": 0, "maxInfraErrors": 100},
+    }
+    start(cluster, pools, merge_patch, "retried", {"spec": spec})
     cluster.wait("evalrun/retried", "condition=Complete", namespace=pools, seconds=400)
     stored = Stored(cluster, pools, "retried")
     assert len(stored.assignments) > 1, "no unit ended with an infra error: the test tests nothing"

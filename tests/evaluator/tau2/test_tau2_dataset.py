@@ -51,11 +51,16 @@ def test_without_domains_a_run_is_over_all_278_base_tasks_retail_first():
     ]
 
 
-def test_num_tasks_takes_the_first_of_each_domain_and_trials_and_variants_multiply():
-    wanted = spec(domains=["telecom", "airline"], numTasks=3, trials=2, userVariants=["control", "anger"])
+def test_num_tasks_takes_the_first_of_each_domain_and_trials_multiply():
+    wanted = spec(domains=["telecom", "airline"], numTasks=3, trials=2)
     units = benchmark("tau2").list_units(wanted).units
-    assert len(units) == len({u.key for u in units}) == 2 * 2 * 3 * 2
-    assert [u.task_id for u in units if u.domain == "airline" and u.variant == "anger" and u.trial == 1] == [*"012"]
+    assert len(units) == len({u.key for u in units}) == 2 * 3 * 2
+    assert [u.task_id for u in units if u.domain == "airline" and u.trial == 1] == [*"012"]
+
+
+def test_a_variant_without_a_text_is_refused_before_any_unit_runs():
+    with pytest.raises(ValueError, match="user variant 'anger' has no text"):
+        benchmark("tau2").list_units(spec(userVariants=["control", "anger"]))
 
 
 def test_named_tasks_are_taken_where_they_are_and_unknown_ones_refused():

@@ -28,6 +28,8 @@ class Tau2:
     def list_units(self, spec: EvalRunSpec) -> Listing:
         """List variant by variant, domain by domain, task by task, trial by trial; raises ValueError."""
         wanted = spec.benchmark
+        for variant in spec.variant_names:
+            prompts.check_variant(variant)
         domains = [dataset.check_domain(d) for d in wanted.domains or dataset.DOMAINS]
         ids = {d: dataset.select(d, wanted.split, wanted.task_ids, wanted.num_tasks) for d in domains}
         strangers = [i for i in wanted.task_ids if not any(i in known for known in ids.values())]

@@ -30,10 +30,15 @@ def user_prompt(scenario: Mapping[str, Any], variant: str, *, has_tools: bool) -
 
     The variant `control` adds nothing; others raise ValueError until their texts exist.
     """
-    if variant != CONTROL:
-        raise ValueError(f"user variant {variant!r} has no text in tau2 yet: known is {CONTROL}")
+    check_variant(variant)
     guidelines = text("user_tools.md" if has_tools else "user.md")
     return f"{guidelines}\n\n<scenario>\n{scenario_text(scenario)}\n</scenario>"
+
+
+def check_variant(variant: str) -> None:
+    """Raise ValueError for a user variant that has no text: a run must not pass for one that it is not."""
+    if variant != CONTROL:
+        raise ValueError(f"user variant {variant!r} has no text in tau2 yet: known is {CONTROL}")
 
 
 def scenario_text(scenario: Mapping[str, Any]) -> str:
