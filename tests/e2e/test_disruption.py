@@ -1,4 +1,4 @@
-"""What dies is replaced, what is stored is not run again: the operator killed, pods and Jobs deleted, servers failing."""
+"""What dies is replaced, what is stored is not run again: operator killed, pods and Jobs deleted, servers failing."""
 
 import json
 import random
