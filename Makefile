@@ -50,7 +50,7 @@ imports: venv ## import-linter: who may import whom
 	@$(BIN)/lint-imports
 
 test-unit: venv ## tests that need no cluster
-	@$(PYTEST) -m "not cluster" -n 2 --dist loadgroup
+	@$(PYTEST) -m "not cluster" -n 2 --dist loadfile --no-loadscope-reorder
 
 cluster: ## the kind cluster toolorch: 1 control plane, 2 workers with 8 pretended GPUs each
 	@hack/kind/cluster.sh up

@@ -69,10 +69,10 @@ def run(
     Pools become local model servers, which end with the run. The same command again resumes an interrupted run, and
     shows a finished one. Exit codes: 0 complete, 2 bad input, 3 failed, 130 interrupted.
     """
-    # Imported here: --help and --version need none of it.
-    from toolorch_evaluator.cli.command import Request, carry_out
-
     with _foreseen():
+        # Imported here: --help and --version need none of it.
+        from toolorch_evaluator.cli.command import Request, carry_out
+
         request = Request(
             files=tuple(files),
             output=output,
@@ -83,16 +83,15 @@ def run(
         )
         with tempfile.TemporaryDirectory(prefix="toolorch-", ignore_cleanup_errors=True) as scratch:
             work = carry_out(request, Path(scratch), Console(), Console(stderr=True))
-            complete = asyncio.run(_until_terminated(work))
-    raise typer.Exit(CommandExit.COMPLETE if complete else CommandExit.FAILED)
+            asyncio.run(_until_terminated(work))
 
 
-async def _until_terminated(work: Coroutine[Any, Any, bool]) -> bool:
+async def _until_terminated(work: Coroutine[Any, Any, None]) -> None:
     """Let SIGTERM and a closed terminal end the work as Ctrl-C does: everything that it started is stopped."""
     task = asyncio.ensure_future(work)
     for number in (signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-    return await task
+    await task
 
 
 def _pairs(option: str, texts: Sequence[str]) -> dict[str, str]:

@@ -13,6 +13,7 @@ from rich.console import Console
 from toolorch_api.conditions import RunCondition, is_true
 from toolorch_evaluator.cli.display import open_display, render_end, render_score
 from toolorch_evaluator.cli.documents import RunDocuments, load_run
+from toolorch_evaluator.cli.errors import RunFailedError
 from toolorch_evaluator.cli.identity import identified, run_uid, scaled
 from toolorch_evaluator.cli.machine import furnish, point_elsewhere
 from toolorch_evaluator.cli.session import Outcome, Setting, run_session
@@ -31,8 +32,8 @@ class Request:
     """Identity of the run; empty: that of its documents."""
 
 
-async def carry_out(request: Request, scratch: Path, out: Console, err: Console) -> bool:
-    """Run what is asked for and print how it went; return whether the run is Complete."""
+async def carry_out(request: Request, scratch: Path, out: Console, err: Console) -> None:
+    """Run what is asked for and print how it went; raises BadInputError or RunFailedError where it is not Complete."""
     documents = load_run(request.files, request.name)
     display = open_display(err)
     try:
@@ -42,7 +43,8 @@ async def carry_out(request: Request, scratch: Path, out: Console, err: Console)
         display.close()
     for line in _describe_end(outcome):
         out.print(line, markup=False, highlight=False, soft_wrap=True)
-    return is_true(outcome.run.status.conditions, RunCondition.COMPLETE)
+    if not is_true(outcome.run.status.conditions, RunCondition.COMPLETE):
+        raise RunFailedError(f"{outcome.run.metadata.name} failed: {outcome.run.status.reason}")
 
 
 def _prepare(documents: RunDocuments, request: Request, scratch: Path, say: Callable[[str], None]) -> Setting:

@@ -7,9 +7,8 @@ from enum import IntEnum
 
 
 class CommandExit(IntEnum):
-    """Exit codes of `toolorch`."""
+    """Exit codes of `toolorch` besides 0, which means that the run is Complete."""
 
-    COMPLETE = 0
     BAD_INPUT = 2
     FAILED = 3
     INTERRUPTED = 130  # as a shell reports a command that SIGINT ended

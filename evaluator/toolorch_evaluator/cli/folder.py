@@ -7,7 +7,9 @@ import os
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import TypeVar
+
+from pydantic import ValidationError
 
 from toolorch_api.evalrun import EvalRun
 from toolorch_api.evalrun_status import EvalRunStatus
@@ -38,26 +40,27 @@ class RunFolder:
     def __init__(self, output: Path, run: EvalRun) -> None:
         """`output` is the folder of all runs."""
         self.path = output.resolve() / run_folder(run.metadata.name, run.metadata.uid)
-        self._lock: IO[str] | None = None
+        self._lock: int | None = None
         self._manifest: Manifest | None = None
 
     def open(self) -> None:
         """Make the folder and hold it for this command alone; raises BadInputError where that cannot be."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = (self.path.parent / f".{self.path.name}.lock").open("w")
+            self._lock = os.open(self.path, os.O_RDONLY)
         except OSError as error:
             raise BadInputError([f"--output: {error.filename} cannot be written: {error.strerror}"]) from None
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
+            self.close()
             raise BadInputError([f"another toolorch works on {self.path}; wait for it, or use --fresh"]) from None
 
     def close(self) -> None:
         """Let others work on the run."""
         if self._lock is not None:
-            Path(self._lock.name).unlink(missing_ok=True)
-            self._lock.close()
+            os.close(self._lock)
+            self._lock = None
 
     def created_at(self) -> datetime:
         """When the run began, which is now for a new one."""
@@ -105,6 +108,10 @@ class RunFolder:
             summary=self._read(SUMMARY_KEY, Summary) if wants.summary else None,
         )
 
+    def count_results(self) -> int:
+        """Count the units that have ended for good."""
+        return len(self._keys(RESULTS_PREFIX))
+
     def read_progress(self) -> tuple[Progress, ...]:
         """Return the progress of all shards of all attempts."""
         found = (self._read(key, Progress) for key in sorted(self._keys(PROGRESS_PREFIX)))
@@ -119,6 +126,8 @@ class RunFolder:
             return model.model_validate_json((self.path / key).read_bytes())
         except FileNotFoundError:
             return None
+        except ValidationError:
+            raise BadInputError([f"{self.path / key}: this is not what toolorch wrote; --fresh runs anew"]) from None
 
 
 def write_whole(target: Path, body: bytes) -> None:

@@ -76,8 +76,8 @@ def _taken_up(run: EvalRun, folder: RunFolder, display: Display) -> EvalRun:
         display.say(f"{run.metadata.name} failed before: {status.reason}; trying what is missing")
         folder.forget_attempts()
         return run
-    if status.units.done and not is_settled(status):
-        display.say(f"{run.metadata.name}: resuming at {status.done}")
+    if status.units.total and not is_settled(status):
+        display.say(f"{run.metadata.name}: resuming at {folder.count_results()}/{status.units.total}")
     if status.conditions and not is_settled(status):
         # As after spec.suspend: the time in between does not count towards deadlines.runSeconds.
         conditions = with_condition(

@@ -10,8 +10,8 @@ from toolorch_evaluator.cli.display import Display
 from toolorch_evaluator.cli.pools import LocalPool
 from toolorch_operator.plan import Event
 
-# The table and the score at the end tell these.
-_TOLD_AT_THE_END = frozenset({RunReason.RUN_COMPLETE, RunReason.REPORT_WRITTEN})
+# Told by the table and the score at the end, and by the line that shows how far the run is.
+_TOLD_ELSEWHERE = frozenset({RunReason.RUN_COMPLETE, RunReason.REPORT_WRITTEN, RunReason.WAITING_FOR_POOLS})
 
 
 class Teller:
@@ -41,5 +41,5 @@ class Teller:
     def events(self, events: Iterable[Event]) -> None:
         """Tell the run's events."""
         for event in events:
-            if event.reason not in _TOLD_AT_THE_END:
+            if event.reason not in _TOLD_ELSEWHERE:
                 self._display.say(f"{event.reason}: {event.message}")

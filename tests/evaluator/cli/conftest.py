@@ -78,7 +78,7 @@ def start():
 def end():
     """Wait for a started command and return (exit code, stdout, stderr)."""
 
-    def end(command, timeout=120):
+    def end(command, timeout=300):
         with command:
             out, err = command.communicate(timeout=timeout)
         return command.returncode, out, err

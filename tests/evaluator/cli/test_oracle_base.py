@@ -19,8 +19,6 @@ from toolorch_api.unit import Unit
 from toolorch_evaluator.cli.replicas import HOST, free_port
 from toolorch_mock.brains.skill import is_skilled
 
-# One worker makes all three runs once.
-pytestmark = pytest.mark.xdist_group("oracle-base")
 # Agent's model, and how many tasks of each domain; airline has 50.
 AGENTS = {"oracle": ("mock/oracle", 114), "skill-60": ("mock/skill-60", 20), "idle": ("mock/idle", 50)}
 DOMAINS = ("retail", "airline", "telecom")

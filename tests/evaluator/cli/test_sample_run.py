@@ -10,8 +10,6 @@ import pytest
 
 from toolorch_api.shard import Manifest, Summary
 
-# One worker runs the whole story once.
-pytestmark = pytest.mark.xdist_group("sample-run")
 EXAMPLES = Path(__file__).parents[3] / "examples"
 ARGUMENTS = ("run", "-f", EXAMPLES / "pools.yaml", "-f", EXAMPLES / "evalrun.yaml")
 REMEDIATIONS = [
@@ -32,7 +30,7 @@ def children_of(mark):
     return [pid for pid in found if pid != os.getpid()]
 
 
-def wait_for(condition, seconds=60):
+def wait_for(condition, seconds=120):
     deadline = time.monotonic() + seconds
     while not (value := condition()):
         assert time.monotonic() < deadline, "waited in vain"
