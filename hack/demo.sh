@@ -26,8 +26,8 @@ install() {
 # One line per change, until the run has ended.
 follow() {
   local end=$((SECONDS + LIMIT_SECONDS)) before='' now over
-  local pools='{range .items[?(@.kind=="ModelPool")]}{.metadata.name} {.status.readyReplicas}/{.spec.replicas} ready at {.status.effective.gpuMemoryUtilization} %, {end}'
-  local run='{range .items[?(@.kind=="EvalRun")]}{.metadata.name} {.status.units.done}/{.status.units.total} {.status.reason}{end}'
+  local pools='{range .items[?(@.kind=="ModelPool")]}{.metadata.name} {.status.ready} at {.status.effective.gpuMemoryUtilization} %, {end}'
+  local run='{range .items[?(@.kind=="EvalRun")]}{.metadata.name} {.status.done} {.status.reason}{end}'
   while [ $SECONDS -lt $end ]; do
     over=0; ! has_ended || over=1
     # Asked after the end was seen: the last line says how it ended.
