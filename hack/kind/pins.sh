@@ -6,7 +6,8 @@ CACHE=${TOOLORCH_CACHE:-$HOME/.cache/toolorch}
 GROUND=$CACHE/kind
 BIN=$GROUND/bin
 CLUSTER_KUBECONFIG=$GROUND/$CLUSTER.kubeconfig
-PATH=$BIN:$PATH
+# dockerd, runc and debootstrap lie where a plain PATH does not look.
+PATH=$BIN:$PATH:/usr/sbin:/sbin
 
 KIND_VERSION=v0.33.0
 # The node image that this version of kind names as its own.

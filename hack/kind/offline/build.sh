@@ -10,7 +10,7 @@ install_packages() {
   for package in "${wanted[@]}"; do dpkg -s "$package" >/dev/null 2>&1 || lacking+=("$package"); done
   [ ${#lacking[@]} -gt 0 ] || return 0
   say "installing ${lacking[*]}"
-  apt-get update -qq
+  apt-get update -qq || say "apt-get update complained; going on with what it has"
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${lacking[@]}" >/dev/null
 }
 
