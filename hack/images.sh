@@ -12,6 +12,8 @@ IMAGES=(toolorch/operator toolorch/evaluator toolorch/mock-vllm toolorch/versity
 UV=$root/.venv/bin/uv
 mkdir -p "$WORK"
 exec 9>"$WORK/lock"; flock 9
+# Left by a build that was cut short.
+rm -rf "$WORK"/{context,part}.*
 
 digest() { sha256sum | cut -c1-16; }
 
@@ -49,6 +51,8 @@ print(project["dependencies"], project["optional-dependencies"])' "$root/pyproje
     wheels "$(comm -23 "$part/evaluator" "$part/mock")" "$part/layers/evaluator"
     rm -rf "$WORK"/layers-*
     mv "$part/layers" "$folder"; rm -rf "$part"
+    find "$WORK" -maxdepth 1 -name 'wheels-*' -print0 | { grep -zvxFf <(readlink "$folder"/*) || true; } \
+      | xargs -0 --no-run-if-empty rm -rf
   fi
   echo "$folder"
 }
