@@ -134,7 +134,7 @@ def counters(metrics: str) -> dict[str, float]:
 
 def s3_requests() -> int:
     """Count the lines of the S3 server's access log."""
-    return sum(" REST." in line for line in kubectl("logs", S3).splitlines())
+    return sum(" s3_" in line for line in kubectl("logs", S3).splitlines())
 
 
 def times_of(folder: str) -> tuple[list[float], list[float]]:

@@ -19,8 +19,9 @@ from toolorch_operator.evalrun.pools import all_pools_exist, say_pools
 from toolorch_operator.evalrun.status import TERMINATION_MESSAGE
 from toolorch_operator.evalrun.step import Says, Step, go_on, hold
 
-# Seconds: planning takes a pod's start, and everything else waits for it.
-LOOK_AGAIN = 1.0
+# Seconds: planning takes a pod's start, and everything else waits for it. The manifest is in storage most of a second
+# before the Job controller says that the Job is complete.
+LOOK_AGAIN = 0.4
 LISTING = "units are being listed"
 
 
