@@ -134,7 +134,7 @@ def _choose(runs: Sequence[_Read], name: str | None, paths: Sequence[Path]) -> _
     if not runs:
         raise BadInputError([f"{where}: no EvalRun document; a run needs exactly one"])
     if name is not None and name not in names:
-        raise BadInputError([f"--name: no EvalRun {name} in {where}{_meant(name, names)}; there: {', '.join(names)}"])
+        raise BadInputError([f"--name: no EvalRun {name} in {where}{_meant(name, names)} (there: {', '.join(names)})"])
     if name is None and len(runs) > 1:
         raise BadInputError([f"{where}: {len(runs)} EvalRun documents; choose one with --name: {', '.join(names)}"])
     return runs[0] if name is None else runs[names.index(name)]
@@ -155,7 +155,7 @@ def _pools_of(chosen: _Read, pools: Sequence[ModelPool]) -> dict[str, ModelPool]
             why = f"ModelPool {played.pool} is in namespace {elsewhere[played.pool]}, and {_OWN_NAMESPACE}"
         else:
             why = f"there is no ModelPool {played.pool} in the files{_meant(played.pool, by_name)}"
-            why += f"; there: {', '.join(by_name) or 'none'}"
+            why += f" (there: {', '.join(by_name) or 'none'})"
         sentences.append(f"{chosen.document.at(field)}: EvalRun {run.metadata.name}: {field}: {why}")
     if sentences:
         raise BadInputError(sentences)
