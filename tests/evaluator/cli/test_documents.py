@@ -79,7 +79,7 @@ def test_of_several_runs_one_must_be_chosen(write, documents):
     path = write(documents.evalrun("one"), documents.evalrun("two"), documents.pool("agent"), documents.pool("user"))
     assert "2 EvalRun documents; choose one with --name: one, two" in refusal(path)
     assert "no EvalRun tow in" in refusal(path, name="tow")
-    assert "did you mean two?; there: one, two" in refusal(path, name="tow")
+    assert "did you mean two? (there: one, two)" in refusal(path, name="tow")
     assert load_run([path], "two").run.metadata.name == "two"
 
 
