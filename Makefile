@@ -27,8 +27,9 @@ venv: .venv/installed ## make .venv from requirements.lock
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
-generate: venv ## render the CRDs from the models, and the chart's copies of them
+generate: venv ## render the CRDs and docs/reference.md from the models, and the chart's copies of the CRDs
 	@$(BIN)/python -m toolorch_api.crd
+	@$(BIN)/python -m toolorch_api.reference
 	@$(BIN)/python hack/chart_crds.py
 
 lock: venv ## pin every dependency afresh: make lock, or make lock UPGRADE=--upgrade

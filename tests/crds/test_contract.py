@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from toolorch_api.crd import build_crds, render
 from toolorch_api.evalrun import EvalRun, spec_hash
 from toolorch_api.modelpool import ModelPool
+from toolorch_api.reference import render_reference
 from toolorch_api.sentences import explain
 
 ROOT = Path(__file__).parents[2]
@@ -31,6 +32,10 @@ def test_good_documents_pass(kind, good):
 @pytest.mark.parametrize("name", build_crds())
 def test_checked_in_crd_is_what_the_models_print(name):
     assert (ROOT / "crds" / name).read_text() == render(build_crds()[name]), "run `make generate`"
+
+
+def test_checked_in_reference_is_what_the_models_print():
+    assert (ROOT / "docs" / "reference.md").read_text() == render_reference(), "run `make generate`"
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.yaml")), ids=lambda p: p.name)
