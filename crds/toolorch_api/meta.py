@@ -80,10 +80,10 @@ class ObjectMeta(StatusModel):
 
 
 class SecretKeyRef(ApiModel):
-    """One key of a Secret in the same namespace."""
+    """One key of a Secret or ConfigMap in the same namespace."""
 
     name: Annotated[str, Field(min_length=1, max_length=253)]
-    """Name of the Secret."""
+    """Name of the Secret or ConfigMap."""
     key: Annotated[str, Field(min_length=1, max_length=253)]
     """Key in it."""
 
