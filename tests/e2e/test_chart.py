@@ -44,6 +44,7 @@ def test_lint_finds_nothing_and_the_api_server_takes_every_object(cluster, value
         ("s3.enabled=perhaps", "enabled"),
         ("s3.sizeLimit=lots", "sizeLimit"),
         ("resyncSecond=300", "resyncSecond"),
+        ("rbac.secretNames={A_B}", "secretNames"),
     ],
 )
 def test_a_bad_value_is_refused_by_its_name(cluster, setting, complaint):
