@@ -47,7 +47,7 @@ debian_image() {
   local tree mirror
   mirror=$(apt-get indextargets --format '$(SITE) $(CODENAME)' 'Created-By: Packages' 2>/dev/null | awk '$2 == "bookworm" {print $1; exit}')
   tree=$(mktemp -d "$GROUND/tree.XXXXXX"); mkdir -p "$GROUND/debs"
-  debootstrap --variant=minbase --cache-dir="$GROUND/debs" --include="$2" bookworm "$tree" "${mirror:-http://deb.debian.org/debian}" \
+  debootstrap --variant=minbase --cache-dir="$GROUND/debs" --include="$2" bookworm "$tree" ${mirror:+"$mirror"} \
     >"$GROUND/debootstrap.log" || { tail -n 20 "$GROUND/debootstrap.log" >&2; die "debootstrap failed"; }
   rm -rf "$tree"/var/cache/apt/archives/*.deb "$tree"/var/lib/apt/lists/* "$tree"/usr/share/{doc,man}/*
   tar -C "$tree" -c . | docker import --change 'CMD ["bash"]' - "$1" >/dev/null
