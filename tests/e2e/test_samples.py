@@ -20,6 +20,8 @@ def sample(cluster, namespace):
     cluster.wait("modelpool/orchestrator", "condition=Ready", namespace=namespace)
     cluster.wait("evalrun/tau2-smoke", "condition=Complete", namespace=namespace)
     cluster.wait("evalrun/tau2-smoke", "condition=ReportReady", namespace=namespace)
+    # The report is in storage before its pod has ended, and what others still write about that is not the operator's.
+    cluster.wait("job/tau2-smoke-report", "condition=Complete", namespace=namespace)
     return namespace
 
 
