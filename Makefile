@@ -29,7 +29,7 @@ venv: .venv/installed ## make .venv from requirements.lock
 
 generate: venv ## render the CRDs and docs/reference.md from the models, and the chart's copies of the CRDs
 	@$(BIN)/python -m toolorch_api.crd
-	@$(BIN)/python -m toolorch_api.reference
+	@$(BIN)/python hack/reference.py
 	@$(BIN)/python hack/chart_crds.py
 
 lock: venv ## pin every dependency afresh: make lock, or make lock UPGRADE=--upgrade

@@ -35,7 +35,9 @@ def test_checked_in_crd_is_what_the_models_print(name):
 
 
 def test_checked_in_reference_is_what_the_models_print():
-    assert (ROOT / "docs" / "reference.md").read_text() == render_reference(), "run `make generate`"
+    assert (ROOT / "docs" / "reference.md").read_text() == render_reference(build_crds().values()), (
+        "run `make generate`"
+    )
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.yaml")), ids=lambda p: p.name)
