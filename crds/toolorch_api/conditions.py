@@ -42,6 +42,7 @@ class PoolReason(StrEnum):
     SCALED_TO_ZERO = "ScaledToZero"
     STARTING = "Starting"
     WAITING_FOR_GPU = "WaitingForGPU"
+    POD_CANNOT_START = "PodCannotStart"
     CRASHED = "Crashed"
     REMEDIATING = "Remediating"
     REMEDIATED = "Remediated"

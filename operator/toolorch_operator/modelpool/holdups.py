@@ -33,6 +33,7 @@ _ORDER = (
     PoolReason.SERVED_NAME_MISMATCH,
     PoolReason.UNSCHEDULABLE,
     PoolReason.WAITING_FOR_GPU,
+    PoolReason.POD_CANNOT_START,
     PoolReason.CRASHED,
     PoolReason.MODEL_SERVER_UNREACHABLE,
     PoolReason.REMEDIATING,
@@ -62,7 +63,8 @@ def _why(pool: ModelPool, observed: ObservedPool, replica: Replica, climb: Climb
     if pod.ready:
         return PoolReason.STARTING, f"{name} is up and is asked for its models"
     if pod.waiting_reason not in _ROUTINE_WAITS:
-        return PoolReason.STARTING, f"{name} waits: {pod.waiting_reason}"
+        why = f"{pod.waiting_reason} {pod.waiting_message}".strip()
+        return PoolReason.POD_CANNOT_START, f"{name} cannot start: {why[:_FOREIGN_CHARACTERS]}"
     return PoolReason.STARTING, f"{name} is starting"
 
 

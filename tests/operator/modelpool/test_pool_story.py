@@ -139,6 +139,17 @@ def test_a_server_with_another_name_is_not_ready_and_is_told_once(world):
     assert w.reasons() == ["ServedNameMismatch"]
 
 
+def test_an_image_that_cannot_be_pulled_is_named_in_the_reason_and_not_called_a_start(world):
+    w = world()
+    w.settle()
+    [pod] = w.pods.values()
+    waits = {"waiting": {"reason": "ErrImagePull", "message": "no such image"}}
+    pod["status"] |= {"phase": "Pending", "containerStatuses": [{"name": "server", "ready": False, "state": waits}]}
+    w.reconcile()
+    assert w.pool.status.reason == "PodCannotStart"
+    assert "ErrImagePull no such image" in w.condition("Ready").message
+
+
 def test_endpoints_follow_readiness(world):
     w = world(replicas=2)
     w.reconcile()
