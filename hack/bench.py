@@ -10,8 +10,6 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -19,7 +17,7 @@ from statistics import median
 
 import httpx
 import zstandard
-from bucket import open_bucket
+from bucket import forward_port, open_bucket
 
 ROOT = Path(__file__).resolve().parent.parent
 RUN = "bench"
@@ -33,23 +31,6 @@ def kubectl(*arguments: str, stdin: str | None = None) -> str:
     if done.returncode:
         sys.exit(f"kubectl {' '.join(arguments)}: {done.stderr.strip()}")
     return done.stdout
-
-
-@contextmanager
-def forwarded(target: str, port: int, local: int) -> Iterator[str]:
-    """Forward a local port into the cluster."""
-    with subprocess.Popen(
-        ["kubectl", "port-forward", target, f"{local}:{port}"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        process.stdout.readline()
-        try:
-            yield f"http://127.0.0.1:{local}"
-        finally:
-            process.terminate()
 
 
 def bare_job_seconds(name: str) -> float:
@@ -190,7 +171,8 @@ def main(count: int) -> None:
     kubectl("wait", "--for=condition=Ready", "modelpool", "--all", "--timeout=300s")
     bare: list[float] = []
     rounds: list[Round] = []
-    with forwarded("deployment/toolorch", 8080, 18080) as metrics:
+    with forward_port("default", "toolorch", 8080) as port:
+        metrics = f"http://127.0.0.1:{port}"
         for number in range(count):
             bare.append(bare_job_seconds(f"bare-{number}"))
             rounds.append(one_round(metrics))

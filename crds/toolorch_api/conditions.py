@@ -87,7 +87,6 @@ class RunReason(StrEnum):
 
     WAITING_FOR_POOLS = "WaitingForPools"
     WAITING_FOR_SECRET = "WaitingForSecret"
-    WAITING_FOR_STORAGE = "WaitingForStorage"
     STORAGE_UNAVAILABLE = "StorageUnavailable"
     POOLS_READY = "PoolsReady"
     PLANNING = "Planning"

@@ -13,7 +13,7 @@ from toolorch_api.evalrun_limits import Acceptance, Budget, Deadlines, Gate, Ret
 from toolorch_api.evalrun_status import EvalRunStatus
 from toolorch_api.meta import API_VERSION, ApiModel, LocalRef, ObjectMeta, Rule, name_rules
 from toolorch_api.roles import Roles
-from toolorch_api.variants import UserVariants, has_unique_variant_names, variant_names
+from toolorch_api.variants import UserVariants, variant_names
 
 KIND = "EvalRun"
 DEFAULT_SEED = 300  # τ²-bench's own default, so that trial seeds equal upstream's
@@ -119,4 +119,4 @@ def spec_hash(spec: EvalRunSpec) -> str:
     return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()[:16]
 
 
-__all__ = ["KIND", "EvalRun", "EvalRunSpec", "Output", "has_unique_variant_names", "spec_hash"]
+__all__ = ["KIND", "EvalRun", "EvalRunSpec", "Output", "spec_hash"]

@@ -13,11 +13,12 @@ from typing import Any
 
 import jinja2
 
+from toolorch_api.figures import decimals, span
 from toolorch_api.keys import REPORT_KEY, SUMMARY_KEY
 from toolorch_api.shard import Manifest, Result, RunInput, Unit
 from toolorch_evaluator.charts import draw_latency, draw_pace, draw_scores
 from toolorch_evaluator.latency import RoleLatency
-from toolorch_evaluator.summary import Row, RunNumbers, decimals, span
+from toolorch_evaluator.summary import Row, RunNumbers
 
 CSV_KEY = "report/results.csv"
 MARKDOWN_KEY = "report/report.md"

@@ -30,6 +30,7 @@ from tenacity import (
     wait_random_exponential,
 )
 
+from toolorch_api.store_options import client_options
 from toolorch_evaluator.exits import BadInputError, StorageError
 
 log = structlog.get_logger(__name__)
@@ -69,16 +70,12 @@ class Store(Protocol):
         """List objects by prefix."""
 
 
-# Settings of the HTTP client that a Secret may hold beside the store's own.
-CLIENT_OPTIONS = {"AWS_ALLOW_HTTP": "allow_http", "AZURE_ALLOW_HTTP": "allow_http"}
-
-
 def open_store(root: str, env: Mapping[str, str] = MappingProxyType({})) -> Store:
     """Open the store at a root URI: file://, or s3, gs and az with the credentials of the environment."""
     parts = urlsplit(root)
     # obstore reads credentials and endpoint from the environment by itself, but none of its HTTP client's options.
-    options = {name: env[variable] for variable, name in CLIENT_OPTIONS.items() if variable in env}
-    client: Any = {**options, "timeout": REQUEST_TIMEOUT, "connect_timeout": timedelta(seconds=5)}
+    options = client_options(parts.scheme, env)
+    client: Any = {"timeout": REQUEST_TIMEOUT, "connect_timeout": timedelta(seconds=5), **options}
     if parts.scheme == "file":
         return LocalStore(Path(unquote(parts.path)), mkdir=True)
     try:

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import comb, sqrt
-from statistics import NormalDist
+from math import comb
 
+from toolorch_api.figures import decimals, span, wilson_interval
 from toolorch_api.shard import Manifest, Result, Summary, Unit, UnitStatus
 from toolorch_evaluator.suspects import find_suspects
 from toolorch_evaluator.tally import add_usage
-
-CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +38,7 @@ class Row:
     @property
     def interval(self) -> tuple[float, float] | None:
         """95 % Wilson interval of the share of passed units; None where none is scored."""
-        if not self.scored:
-            return None
-        n, share, z = self.scored, self.passed / self.scored, NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
-        middle = share + z * z / (2 * n)
-        reach = z * sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-        # Rounding may leave [0, 1] by a hair where all or none passed.
-        low, high = ((middle + side * reach) / (1 + z * z / n) for side in (-1, 1))
-        return max(0.0, low), min(1.0, high)
+        return wilson_interval(self.passed, self.scored)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,13 +165,3 @@ def _served(results: Sequence[Result]) -> dict[str, list[str]]:
         for role, model in result.served.items():
             found[role].add(model)
     return {role: sorted(models) for role, models in sorted(found.items())}
-
-
-def decimals(value: float | None) -> str:
-    """Write a share with three decimals; an empty string for none."""
-    return "" if value is None else f"{value:.3f}"
-
-
-def span(interval: tuple[float, float] | None) -> str:
-    """Write an interval, such as 0.32–0.58; an empty string for none."""
-    return "" if interval is None else f"{interval[0]:.2f}–{interval[1]:.2f}"

@@ -15,6 +15,7 @@ import obstore
 from obstore import exceptions
 from obstore.store import ObjectStore, from_url
 
+from toolorch_api.store_options import PREFIXES, client_options, store_settings
 from toolorch_operator.errors import StorageDenied, StorageError, StorageInvalid, StorageUnavailable
 from toolorch_operator.metrics import Metrics
 
@@ -27,11 +28,6 @@ PROBE_WRITERS = 32
 PAGE = 1000
 """Keys per page, the most that S3 gives."""
 
-# Settings of the HTTP client, which may stand in a Secret with the store's prefix, such as AWS_ALLOW_HTTP.
-_CLIENT_OPTIONS = frozenset(
-    ("allow_http", "allow_invalid_certificates", "connect_timeout", "proxy_url", "root_certificate", "timeout")
-)
-_PREFIXES = {"s3": "aws_", "gs": "google_", "az": "azure_"}
 _URL_PASSWORD = re.compile(r"//[^/@\s]+@")
 
 T = TypeVar("T")
@@ -148,20 +144,16 @@ def _open_store(uri: str, secret: Mapping[str, str]) -> ObjectStore:
         return _opened(lambda: from_url(uri, mkdir=True), ())
     if scheme == "memory":
         return from_url("memory:///")
-    prefix = _PREFIXES.get(scheme)
-    if prefix is None:
+    if scheme not in PREFIXES:
         raise StorageInvalid(f"storage address {_URL_PASSWORD.sub('//***@', uri)} is not s3, gs, az or file")
-    options: dict[str, Any] = {"timeout": REQUEST_TIMEOUT, "connect_timeout": CONNECT_TIMEOUT}
-    settings: dict[str, str] = {}
-    for name, value in ((k.lower(), v.strip()) for k, v in secret.items()):
-        if name.removeprefix(prefix) in _CLIENT_OPTIONS:
-            options[name.removeprefix(prefix)] = value
-        elif name.startswith(prefix):
-            settings[name] = value
     # One retry: the queue waits and tries again, where it is counted.
     retry: Any = {"max_retries": 1, "retry_timeout": REQUEST_TIMEOUT}
-    config: Any = settings
-    client: Any = options
+    config: Any = store_settings(scheme, secret)
+    client: Any = {
+        "timeout": REQUEST_TIMEOUT,
+        "connect_timeout": CONNECT_TIMEOUT,
+        **client_options(scheme, secret),
+    }
     return _opened(
         lambda: from_url(uri, config=config, client_options=client, retry_config=retry), tuple(secret.values())
     )

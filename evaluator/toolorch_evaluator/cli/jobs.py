@@ -99,7 +99,6 @@ class LocalJob:
             name=self.name,
             uid=self.name,
             attempt=self.attempt,
-            completions=self._completions,
             active=active,
             succeeded=succeeded,
             failed=sum(pod.phase == "Failed" for pod in self._pods),

@@ -111,7 +111,6 @@ def parse_job(raw: Mapping[str, Any]) -> JobView:
     return JobView(
         name=raw["metadata"]["name"],
         uid=raw["metadata"].get("uid", ""),
-        completions=spec.get("completions", 1),
         active=status.get("active", 0),
         succeeded=status.get("succeeded", 0),
         failed=status.get("failed", 0),

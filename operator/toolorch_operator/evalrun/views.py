@@ -35,7 +35,6 @@ class JobView:
 
     name: str
     uid: str
-    completions: int = 1
     active: int = 0
     succeeded: int = 0
     failed: int = 0

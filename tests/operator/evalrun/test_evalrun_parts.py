@@ -133,7 +133,8 @@ def test_scores_come_with_wilsons_interval(passed, n, score, interval):
 
 
 def test_the_interval_is_the_one_that_the_report_computes():
-    from toolorch_evaluator.summary import Row, span
+    from toolorch_api.figures import span
+    from toolorch_evaluator.summary import Row
 
     for passed in range(31):
         assert format_interval(passed, 30) == span(Row("all", 30, 30, passed, 0, passed).interval)

@@ -15,7 +15,6 @@ VERSION = "1"
 # τ²-bench's fixed first message; a conversation that starts otherwise is not comparable.
 GREETING = "Hi! How can I help you today?"
 CONTROL = "control"
-TEXTS = ("agent.md", "user.md", "user_tools.md")
 # A persona first, then what the instructions hold, in the dataset's order of fields.
 _INSTRUCTION_FIELDS = ("domain", "reason_for_call", "known_info", "unknown_info", "task_instructions")
 
@@ -55,13 +54,8 @@ def scenario_text(scenario: Mapping[str, Any]) -> str:
 
 @cache
 def text(name: str) -> str:
-    """Return one of TEXTS."""
+    """Return one of the texts beside this module, by its file's name."""
     return files(__package__).joinpath(name).read_text(encoding="utf-8").strip()
-
-
-def text_hashes() -> dict[str, str]:
-    """Return the sha256 of each of TEXTS."""
-    return {name: sha256(text(name)) for name in TEXTS}
 
 
 def sha256(value: str) -> str:
