@@ -40,7 +40,7 @@ DOORS = {
     "prometheus_client": {"toolorch_operator.metrics"},
 }
 # They run alone, in another image or before the package is importable.
-STANDALONE = {"toolorch_operator.launcher"}
+STANDALONE = {f"toolorch_operator.programs.{name}" for name in ("launcher", "crash_story", "fetch")}
 
 NOT_A_NAME = frozenset(("manager", "helper", "helpers", "util", "utils", "data", "info", "process"))
 

@@ -9,10 +9,10 @@ import sys
 import time
 import uuid
 from datetime import UTC, datetime
-from pathlib import Path
 
 import httpx
 
+from toolorch_operator import programs
 from toolorch_operator.cluster import Cluster, connect
 from toolorch_operator.lifecycle import Operator
 from toolorch_operator.logs import configure_logs
@@ -25,9 +25,8 @@ from toolorch_operator.workqueue import WorkQueue
 
 def main() -> None:
     """Run the operator until SIGTERM; exit code 2 where the environment cannot work, 1 where a watcher died."""
-    launcher = Path(__file__).with_name("launcher.py")
     try:
-        settings = parse_settings(os.environ, launcher.read_text())
+        settings = parse_settings(os.environ, programs.sources())
     except SettingsError as error:
         sys.stderr.write(f"toolorch-operator: {error}\n")
         sys.exit(2)

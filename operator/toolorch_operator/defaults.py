@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,5 +18,5 @@ class Defaults:
     """Storage of a run's results where spec.output is absent."""
     output_secret: str = ""
     """Name of the Secret, in the run's namespace, that opens output_uri."""
-    launcher_source: str = ""
-    """Text of launcher.py, which a pool's pods run around the model server."""
+    programs: Mapping[str, str] = field(default_factory=dict)
+    """Texts of the programs that a pool's pods run around the model server, by file name."""

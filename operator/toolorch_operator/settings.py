@@ -35,7 +35,7 @@ class Settings:
     in_cluster: bool = False
 
 
-def parse_settings(environ: Mapping[str, str], launcher_source: str = "") -> Settings:
+def parse_settings(environ: Mapping[str, str], programs: Mapping[str, str] | None = None) -> Settings:
     """Return the settings that an environment says; raise SettingsError with a sentence where one cannot work."""
     return Settings(
         defaults=Defaults(
@@ -43,7 +43,7 @@ def parse_settings(environ: Mapping[str, str], launcher_source: str = "") -> Set
             evaluator_image=_text(environ, "TOOLORCH_EVALUATOR_IMAGE", "toolorch/evaluator:dev"),
             output_uri=_output_uri(environ),
             output_secret=_text(environ, "TOOLORCH_OUTPUT_SECRET", ""),
-            launcher_source=launcher_source,
+            programs=programs or {},
         ),
         resync_seconds=_number(environ, "TOOLORCH_RESYNC_SECONDS", 300, low=10, high=86400),
         log_level=_log_level(environ),

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import httpx
 
-import toolorch_operator
 from toolorch_api.conditions import RunCondition, is_true, with_condition
 from toolorch_api.evalrun import EvalRun
 from toolorch_api.modelpool import ModelPool
@@ -24,11 +23,12 @@ from toolorch_evaluator.cli.replicas import Ground, Replica
 from toolorch_evaluator.cli.runs import LocalRun
 from toolorch_evaluator.cli.slots import Slots
 from toolorch_evaluator.cli.teller import Teller
+from toolorch_operator import programs
 from toolorch_operator.defaults import Defaults
 from toolorch_operator.evalrun.settled import is_settled
 from toolorch_operator.modelpool.instances import instance_names
 
-LAUNCHER = Path(toolorch_operator.__file__).with_name("launcher.py")
+LAUNCHER = programs.FOLDER / "launcher.py"
 # A look costs milliseconds; every second of delay between attempts, report and end is waited for.
 _LOOK_SECONDS = 0.2
 _PROBE_SECONDS = 5.0

@@ -14,7 +14,7 @@ from toolorch_operator.defaults import Defaults
 from toolorch_operator.modelpool.instances import Replica, instance_names
 from toolorch_operator.modelpool.memory import spec_hash
 from toolorch_operator.modelpool.observed import ANNOTATION_SPEC
-from toolorch_operator.modelpool.pod import LAUNCHER_FILE, build_pod_spec
+from toolorch_operator.modelpool.pod import build_pod_spec
 from toolorch_operator.plan import Manifest
 
 # Spare time for the kubelet before a Deployment calls a start late, which only tools like `kubectl rollout` read.
@@ -78,8 +78,8 @@ def build_service(pool: ModelPool, instance: str | None = None) -> Manifest:
 
 
 def build_launcher(pool: ModelPool, defaults: Defaults) -> Manifest:
-    """Return the ConfigMap with the program that wraps the model server."""
-    return _config_map(pool, f"{pool.metadata.name}-launcher", {LAUNCHER_FILE: defaults.launcher_source})
+    """Return the ConfigMap with the programs that pods run around a model server."""
+    return _config_map(pool, f"{pool.metadata.name}-launcher", dict(defaults.programs))
 
 
 def build_endpoints(pool: ModelPool, replicas: Sequence[Replica]) -> Manifest:

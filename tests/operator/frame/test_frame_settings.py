@@ -8,13 +8,13 @@ from toolorch_operator.settings import SettingsError, parse_settings
 
 
 def test_an_empty_environment_gives_the_defaults():
-    settings = parse_settings({}, "print()")
+    settings = parse_settings({}, {"launcher.py": "print()"})
     assert settings.resync_seconds == 300
     assert settings.http_port == 8080
     assert settings.log_level == "INFO"
     assert settings.watch_namespace == ""
     assert not settings.in_cluster
-    assert settings.defaults.launcher_source == "print()"
+    assert settings.defaults.programs == {"launcher.py": "print()"}
     assert settings.defaults.output_uri == ""
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from toolorch_operator import launcher
+from toolorch_operator.programs import launcher
 
 LAUNCHER = str(Path(launcher.__file__))
 DEADLINE_SECONDS = 30

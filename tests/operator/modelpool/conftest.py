@@ -12,7 +12,7 @@ from toolorch_operator.modelpool.instances import probe_targets
 from toolorch_operator.modelpool.observed import ObservedPool, Probe, ServedModel, parse_pod
 from toolorch_operator.modelpool.plan import plan
 
-DEFAULTS = Defaults("vllm/vllm-openai:test", "toolorch/evaluator:test", launcher_source="print('launcher')\n")
+DEFAULTS = Defaults("vllm/vllm-openai:test", "toolorch/evaluator:test", programs={"launcher.py": "print('launcher')\n"})
 NOON = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)
 
 
