@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from toolorch_api.conditions import PoolCondition, PoolReason, RunCondition, RunReason
+from toolorch_api.conditions import RunCondition, RunReason
+from toolorch_api.pool_reasons import PoolCondition, PoolReason
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -23,46 +23,6 @@ class Truth(StrEnum):
     UNKNOWN = "Unknown"
 
 
-class PoolCondition(StrEnum):
-    """Condition types of a ModelPool; `Ready` sums them up."""
-
-    READY = "Ready"
-    PLACED = "Placed"
-    MEMORY_FIT = "MemoryFit"
-    PREFLIGHT_PASSED = "PreflightPassed"
-    RECONCILING = "Reconciling"
-    STALLED = "Stalled"
-
-
-class PoolReason(StrEnum):
-    """Reasons of a ModelPool's conditions."""
-
-    ALL_REPLICAS_READY = "AllReplicasReady"
-    SOME_REPLICAS_READY = "SomeReplicasReady"
-    SCALED_TO_ZERO = "ScaledToZero"
-    STARTING = "Starting"
-    WAITING_FOR_GPU = "WaitingForGPU"
-    POD_CANNOT_START = "PodCannotStart"
-    CRASHED = "Crashed"
-    REMEDIATING = "Remediating"
-    REMEDIATED = "Remediated"
-    GPU_MEMORY_UTILIZATION_LOWERED = "GpuMemoryUtilizationLowered"
-    REMEDIATION_EXHAUSTED = "RemediationExhausted"
-    REMEDIATION_NOT_ALLOWED = "RemediationNotAllowed"
-    REMEDIATION_UNKNOWN = "RemediationUnknown"
-    UNCLASSIFIED_CRASH = "UnclassifiedCrash"
-    SERVED_NAME_MISMATCH = "ServedNameMismatch"
-    MODEL_SERVER_UNREACHABLE = "ModelServerUnreachable"
-    NO_REMEDIATION_NEEDED = "NoRemediationNeeded"
-    PLACED_BY_SCHEDULER = "PlacedByScheduler"
-    UNSCHEDULABLE = "Unschedulable"
-    NOT_PROBED = "NotProbed"
-    SERVES_MODEL = "ServesModel"
-    SETTLED = "Settled"
-    INVALID_SPEC = "InvalidSpec"
-    NOT_STALLED = "NotStalled"
-
-
 class RunCondition(StrEnum):
     """Condition types of an EvalRun; `Complete` and `Failed` are terminal.
 

@@ -25,6 +25,16 @@ class InstanceState(StrEnum):
     DRAINING = "Draining"
 
 
+class FetchState(StrEnum):
+    """Where the fetch of a model is."""
+
+    NOT_NEEDED = "NotNeeded"
+    WAITING = "Waiting"
+    RUNNING = "Running"
+    DONE = "Done"
+    FAILED = "Failed"
+
+
 class Effective(StatusModel):
     """The settings that run now, after remediation."""
 
@@ -34,6 +44,8 @@ class Effective(StatusModel):
     """Tokens."""
     max_num_seqs: int | None = None
     """Sequences."""
+    max_num_batched_tokens: int | None = None
+    """Tokens."""
     memory: str | None = None
     """Memory request and limit of a replica."""
 
@@ -51,9 +63,14 @@ class Instance(StatusModel):
 
     name: str
     node: str = ""
+    """Where it runs, or where it is to run."""
     state: InstanceState = InstanceState.PENDING
+    since: datetime | None = None
+    """When it came into this state."""
     url: str = ""
     """OpenAI base URL."""
+    proven: Annotated[str, Field(max_length=253)] = ""
+    """Start of the server that passed its preflight: pod UID, restart count, and hash of what was asked."""
 
 
 class RemediationRecord(StatusModel):
@@ -79,6 +96,12 @@ class Ladder(StatusModel):
     """Changes made since then."""
     last_crash: str = ""
     """Newest crash counted: pod UID and restart count."""
+    too_low: int | None = None
+    """Highest percent of gpuMemoryUtilization at which the KV cache did not fit."""
+    too_high: int | None = None
+    """Lowest percent of gpuMemoryUtilization that ran out of memory."""
+    steps: Annotated[dict[str, int], Field(max_length=64)] = Field(default_factory=dict)
+    """Remedies tried since then, by crash class and remedy, such as CUDA_OOM/GpuMemoryUtilization."""
     counted: Annotated[list[str], Field(max_length=64)] = Field(default_factory=list)
     """Crashes counted already: pod UID and restart count."""
 
@@ -88,6 +111,17 @@ class RejectedNode(StatusModel):
 
     node: str
     why: str
+
+
+class Fetch(StatusModel):
+    """How far the model's files are fetched into the cache."""
+
+    state: FetchState = FetchState.NOT_NEEDED
+    job: str = ""
+    """Name of the Job that fetches, in the pool's namespace; another pool's where both share cache and model."""
+    done_gib: Annotated[str | None, Field(alias="doneGiB")] = None
+    total_gib: Annotated[str | None, Field(alias="totalGiB")] = None
+    message: Annotated[str, Field(max_length=1024)] = ""
 
 
 class Fit(StatusModel):
@@ -125,6 +159,9 @@ class ModelPoolStatus(StatusModel):
     remediations: Annotated[list[RemediationRecord], Field(max_length=MAX_REMEDIATIONS)] = Field(default_factory=list)
     ladder: Ladder = Ladder()
     fit: Fit = Fit()
+    fetch: Fetch = Fetch()
+    idle_since: datetime | None = None
+    """Since when no run has used the pool; absent while one does, or where idleAfterSeconds is 0."""
     endpoints: str = ""
     """Name of the endpoints ConfigMap."""
     gpus: int = 0

@@ -30,6 +30,7 @@ class Remedy(StrEnum):
     GPU_MEMORY_UTILIZATION = "GpuMemoryUtilization"
     MAX_MODEL_LEN = "MaxModelLen"
     MAX_NUM_SEQS = "MaxNumSeqs"
+    MAX_NUM_BATCHED_TOKENS = "MaxNumBatchedTokens"
     HOST_MEMORY = "HostMemory"
 
 

@@ -24,9 +24,9 @@ from toolorch_operator.evalrun.observed import ObservedRun, StorageView
 from toolorch_operator.evalrun.output import resolve_output
 from toolorch_operator.evalrun.wants import wanted_facts
 from toolorch_operator.facts import Facts
-from toolorch_operator.modelpool import observed as pool_views
 from toolorch_operator.modelpool.instances import probe_targets
 from toolorch_operator.modelpool.observed import ObservedPool, Probe, ProbeTarget
+from toolorch_operator.modelpool.pods import parse_pod
 from toolorch_operator.observation import Observation, is_of_this_life, own_children
 from toolorch_operator.resources import (
     CONFIG_MAPS,
@@ -71,7 +71,7 @@ class PoolObserver:
         deployments, services, config_maps, raw_pods = await asyncio.gather(
             own(DEPLOYMENTS), own(SERVICES), own(CONFIG_MAPS), self._cluster.list(PODS, meta.namespace, selector)
         )
-        pods = [pool_views.parse_pod(p) for p in raw_pods if is_of_this_life(p, meta)]
+        pods = [parse_pod(p) for p in raw_pods if is_of_this_life(p, meta)]
         probes = await self._probe(meta.namespace, probe_targets(pool, pods))
         seen = ObservedPool(deployments, services, config_maps, pods, probes)
         groups = {DEPLOYMENTS.kind: deployments, SERVICES.kind: services, CONFIG_MAPS.kind: config_maps}

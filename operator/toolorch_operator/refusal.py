@@ -9,15 +9,8 @@ from typing import Any
 import pydantic
 
 from toolorch_api import modelpool
-from toolorch_api.conditions import (
-    Condition,
-    PoolCondition,
-    PoolReason,
-    RunCondition,
-    RunReason,
-    Truth,
-    with_condition,
-)
+from toolorch_api.conditions import Condition, RunCondition, RunReason, Truth, with_condition
+from toolorch_api.pool_reasons import PoolCondition, PoolReason
 
 MAX_MESSAGE = 1024
 

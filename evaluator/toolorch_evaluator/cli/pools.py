@@ -12,9 +12,10 @@ from typing import Any
 
 import httpx
 
-from toolorch_api.conditions import PoolCondition, PoolReason, find_condition, is_true
+from toolorch_api.conditions import find_condition, is_true
 from toolorch_api.modelpool import ModelPool
 from toolorch_api.modelpool_status import InstanceState, ModelPoolStatus
+from toolorch_api.pool_reasons import PoolCondition, PoolReason
 from toolorch_api.shard import Endpoint, Endpoints
 from toolorch_evaluator.cli.errors import RunFailedError
 from toolorch_evaluator.cli.replicas import HOST, Replica

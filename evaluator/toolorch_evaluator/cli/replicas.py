@@ -12,7 +12,7 @@ from pathlib import Path
 from toolorch_api.shard import ENV_TERMINATION_LOG
 from toolorch_evaluator.cli.children import Child, Children
 from toolorch_evaluator.cli.gpus import VISIBLE
-from toolorch_operator.modelpool.observed import PodView, Termination
+from toolorch_operator.modelpool.pods import PodView, Termination
 
 HOST = "127.0.0.1"
 # A pod remembers its present and its last end; so does the brain.

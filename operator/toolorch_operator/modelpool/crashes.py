@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from toolorch_operator.modelpool.command import parse_utilization
-from toolorch_operator.modelpool.observed import PodView, Termination
+from toolorch_operator.modelpool.pods import PodView, Termination
 
 NO_CLASS = "NONE"
 HOST_OOM = "HOST_OOM"

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from toolorch_api.conditions import PoolReason
 from toolorch_api.modelpool import ModelPool
 from toolorch_api.modelpool_status import InstanceState
+from toolorch_api.pool_reasons import PoolReason
 from toolorch_operator.modelpool.crashes import last_crash
 from toolorch_operator.modelpool.instances import Replica
 from toolorch_operator.modelpool.memory import Climb, is_current
-from toolorch_operator.modelpool.observed import ObservedPool, PodView, Probe
+from toolorch_operator.modelpool.observed import ObservedPool, Probe
+from toolorch_operator.modelpool.pods import PodView
 from toolorch_operator.plan import Manifest
 
 # What a scheduler or a registry says can be long; the start of it tells the cause.

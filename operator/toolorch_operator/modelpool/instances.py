@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from toolorch_api.modelpool import SERVER_PORT, Engine, ModelPool
 from toolorch_api.modelpool_status import InstanceState
 from toolorch_api.serving import External
-from toolorch_operator.modelpool.observed import ObservedPool, PodView, Probe, ProbeTarget
+from toolorch_operator.modelpool.observed import ObservedPool, Probe, ProbeTarget
+from toolorch_operator.modelpool.pods import PodView
 
 _ENDED = ("Succeeded", "Failed")
 

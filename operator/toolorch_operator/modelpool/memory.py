@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from toolorch_api.conditions import PoolReason
 from toolorch_api.modelpool import ModelPoolSpec
 from toolorch_api.modelpool_status import MAX_REMEDIATIONS, Effective, Ladder, RemediationRecord
+from toolorch_api.pool_reasons import PoolReason
 from toolorch_operator.modelpool.advice import advise
 from toolorch_operator.modelpool.crashes import NO_CLASS, Crash
 from toolorch_operator.modelpool.rungs import LADDER, Change, utilization

@@ -13,8 +13,8 @@ from toolorch_api.modelpool_status import Effective, InstanceState
 from toolorch_operator.defaults import Defaults
 from toolorch_operator.modelpool.instances import Replica, instance_names
 from toolorch_operator.modelpool.memory import spec_hash
-from toolorch_operator.modelpool.observed import ANNOTATION_SPEC
 from toolorch_operator.modelpool.pod import build_pod_spec
+from toolorch_operator.modelpool.pods import ANNOTATION_SPEC
 from toolorch_operator.plan import Manifest
 
 # Spare time for the kubelet before a Deployment calls a start late, which only tools like `kubectl rollout` read.

@@ -4,57 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
-from toolorch_api.meta import GROUP, LABEL_INSTANCE
+from toolorch_api.modelpool import ModelPool
+from toolorch_api.modelpool_status import InstanceState
+from toolorch_api.pool_reasons import PoolReason
+from toolorch_operator.modelpool.pods import PodView
+from toolorch_operator.placement.views import Placement
 from toolorch_operator.plan import Manifest
-
-CONTAINER = "server"
-"""Name of the container that runs the model server."""
-
-ANNOTATION_SPEC = f"{GROUP}/spec-hash"
-"""Annotation of a pod: hash of the memory-related spec that it was built from."""
-
-
-@dataclass(frozen=True, slots=True)
-class Termination:
-    """One end of the server's container; `run` counts its starts within the pod from 0."""
-
-    run: int
-    exit_code: int
-    reason: str = ""
-    message: str = ""
-    """The launcher's JSON, or what else the container left as its termination message."""
-
-
-@dataclass(frozen=True, slots=True)
-class PodView:
-    """One pod of a pool."""
-
-    name: str
-    uid: str
-    instance: str
-    """The replica that it runs, such as orchestrator-0."""
-    created: str = ""
-    """RFC 3339 time."""
-    node: str = ""
-    ip: str = ""
-    phase: str = "Pending"
-    deleting: bool = False
-    ready: bool = False
-    """The container passes its readiness probe."""
-    restart_count: int = 0
-    waiting_reason: str = ""
-    """Why the container does not run, such as CrashLoopBackOff or ImagePullBackOff."""
-    waiting_message: str = ""
-    unschedulable: str = ""
-    """The scheduler's message where no node takes the pod."""
-    terminations: tuple[Termination, ...] = ()
-    """Ends of the container that the pod still remembers, oldest first; at most two."""
-    command: tuple[str, ...] = ()
-    """What the container was started with: command and args."""
-    spec_hash: str = ""
-    """Hash of the memory-related spec that the pod was built from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +24,30 @@ class ServedModel:
 
 
 @dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the preflight of one server found."""
+
+    passed: bool
+    reason: PoolReason
+    message: str
+    """One sentence, without the server's name, address or any secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exam:
+    """What a server has to show before it counts as useful."""
+
+    served_name: str
+    calls_tools: bool
+    template_kwargs: Mapping[str, Any]
+    """Sent with every request as chat_template_kwargs."""
+    timeout_seconds: int
+    """For all checks together."""
+    label: str
+    """Name of the pool, for the request ids."""
+
+
+@dataclass(frozen=True, slots=True)
 class Probe:
     """What a server answered to /health, /v1/models and /version; `error` says why it did not, without secrets."""
 
@@ -73,6 +55,10 @@ class Probe:
     models: tuple[ServedModel, ...] = ()
     version: str = ""
     error: str = ""
+    preflight: Verdict | None = None
+    """None: not examined yet."""
+    stalled_seconds: float = 0.0
+    """For how long requests have run without a single token of progress."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +72,62 @@ class ProbeTarget:
     identity: str
     """Pod UID and restart count, or the URL of an external pool."""
     external: bool = False
+    exam: Exam | None = None
+    """None: this start of the server has passed before."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartView:
+    """Where one replica of any pool is on its way to serving."""
+
+    instance: str
+    """Namespace and name, such as evals/orchestrator-0."""
+    node: str
+    state: InstanceState
+    since: datetime | None
+    """When it came into this state."""
+    limit: int = 1
+    """Its pool's startup.maxConcurrentPerNode."""
+    settle_seconds: int = 0
+    """Its pool's startup.settleSeconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterView:
+    """What a pool must know of everything beside it."""
+
+    placement: Placement | None = None
+    """Where all pools' replicas go; None: the nodes may not be listed, and the scheduler decides."""
+    starts: Sequence[StartView] = ()
+    """Replicas of the other pools, as their latest status has them."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunUse:
+    """An unfinished, unsuspended EvalRun that names the pool."""
+
+    name: str
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class JobView:
+    """A Job of a pool: one that fetches its model, or one that asks an external server."""
+
+    name: str
+    uid: str = ""
+    pool: str = ""
+    """Name of the pool that it belongs to."""
+    purpose: str = ""
+    """Value of the label that tells the Job's purpose apart: fetch or probe, and a hash."""
+    succeeded: bool = False
+    failed: bool = False
+    message: str = ""
+    """Termination message of its last pod."""
+    log: str = ""
+    """Last line that its running pod printed."""
+    holdup: str = ""
+    """Why its pod does not run yet, as the kubelet or the scheduler says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,59 +140,11 @@ class ObservedPool:
     pods: Sequence[PodView] = ()
     probes: Mapping[str, Probe] = field(default_factory=dict)
     """By ProbeTarget.key; a target that was not asked yet is absent."""
-
-
-def parse_pod(manifest: Mapping[str, Any]) -> PodView:
-    """Return the view of a pod as the API gives it."""
-    meta, spec, status = (manifest.get(part) or {} for part in ("metadata", "spec", "status"))
-    container = _server(spec.get("containers"))
-    live = _server(status.get("containerStatuses"))
-    waiting = (live.get("state") or {}).get("waiting") or {}
-    restarts = live.get("restartCount", 0)
-    return PodView(
-        name=meta.get("name", ""),
-        uid=meta.get("uid", ""),
-        instance=(meta.get("labels") or {}).get(LABEL_INSTANCE, ""),
-        created=meta.get("creationTimestamp") or "",
-        node=spec.get("nodeName") or "",
-        ip=status.get("podIP") or "",
-        phase=status.get("phase", "Pending"),
-        deleting=bool(meta.get("deletionTimestamp")),
-        ready=bool(live.get("ready")) and _condition(status, "Ready").get("status", "True") == "True",
-        restart_count=restarts,
-        waiting_reason=waiting.get("reason") or "",
-        waiting_message=waiting.get("message") or "",
-        unschedulable=_unschedulable(status),
-        terminations=_terminations(live, restarts),
-        command=(*(container.get("command") or ()), *(container.get("args") or ())),
-        spec_hash=(meta.get("annotations") or {}).get(ANNOTATION_SPEC, ""),
-    )
-
-
-def _server(containers: Sequence[Mapping[str, Any]] | None) -> Mapping[str, Any]:
-    """Return the server's entry: an injected sidecar may stand before it."""
-    return next((c for c in containers or () if c.get("name") == CONTAINER), {})
-
-
-def _condition(status: Mapping[str, Any], type_: str) -> Mapping[str, Any]:
-    return next((c for c in status.get("conditions") or () if c.get("type") == type_), {})
-
-
-def _unschedulable(status: Mapping[str, Any]) -> str:
-    scheduled = _condition(status, "PodScheduled")
-    if scheduled.get("status") != "False":
-        return ""
-    return scheduled.get("message") or scheduled.get("reason") or "no node takes the pod"
-
-
-def _terminations(live: Mapping[str, Any], restarts: int) -> tuple[Termination, ...]:
-    """Return the remembered ends; an end keeps its number while it moves from `state` to `lastState`."""
-    state = live.get("state") or {}
-    last = (live.get("lastState") or {}).get("terminated")
-    # While the kubelet backs off, it shows the newest end as lastState; restartCount grows only with the next start.
-    earlier = (restarts if state.get("waiting") else restarts - 1, last)
-    return tuple(_parse_termination(run, end) for run, end in (earlier, (restarts, state.get("terminated"))) if end)
-
-
-def _parse_termination(run: int, end: Mapping[str, Any]) -> Termination:
-    return Termination(run, end.get("exitCode", 0), end.get("reason") or "", end.get("message") or "")
+    jobs: Sequence[JobView] = ()
+    """The pool's own, and other pools' of the namespace that fetch."""
+    namesakes: Sequence[ModelPool] = ()
+    """Other pools of the namespace that run the same model from the same cache."""
+    runs: Sequence[RunUse] = ()
+    chat_template: str | None = None
+    """Text of spec.toolCalling.chatTemplate, where one is named and found."""
+    cluster: ClusterView = ClusterView()

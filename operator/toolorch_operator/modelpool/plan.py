@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from toolorch_api.conditions import Condition, PoolCondition, PoolReason, Truth, is_true
+from toolorch_api.conditions import Condition, Truth, is_true
 from toolorch_api.modelpool import ModelPool
 from toolorch_api.modelpool_status import InstanceState, ModelPoolStatus
+from toolorch_api.pool_reasons import PoolCondition, PoolReason
 from toolorch_operator.defaults import Defaults
 from toolorch_operator.modelpool.crashes import last_crash, parse_crashes
 from toolorch_operator.modelpool.holdups import find_holdups

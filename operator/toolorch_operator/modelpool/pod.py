@@ -8,7 +8,7 @@ from toolorch_api.modelpool import SERVER_PORT, ModelPool, ModelPoolSpec
 from toolorch_api.modelpool_status import Effective
 from toolorch_operator.defaults import Defaults
 from toolorch_operator.modelpool.command import serve_command
-from toolorch_operator.modelpool.observed import CONTAINER
+from toolorch_operator.modelpool.pods import CONTAINER
 
 LAUNCHER_FOLDER = "/etc/toolorch/launcher"
 LAUNCHER_FILE = "launcher.py"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from toolorch_api.conditions import PoolReason
 from toolorch_api.modelpool import ModelPoolSpec, Remedy
 from toolorch_api.modelpool_status import Effective
+from toolorch_api.pool_reasons import PoolReason
 from toolorch_operator.modelpool.crashes import Crash
 
 

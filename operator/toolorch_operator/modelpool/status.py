@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from toolorch_api.conditions import PoolCondition, find_condition
+from toolorch_api.conditions import find_condition
 from toolorch_api.modelpool import ModelPool
 from toolorch_api.modelpool_status import Instance, InstanceState, ModelPoolStatus, Served
+from toolorch_api.pool_reasons import PoolCondition
 from toolorch_operator.modelpool.instances import Replica
 from toolorch_operator.modelpool.memory import keep_latest
 from toolorch_operator.modelpool.objects import endpoints_name, pod_selector

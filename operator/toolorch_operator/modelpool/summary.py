@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from toolorch_api.conditions import Condition, PoolCondition, PoolReason, find_condition, is_true, with_condition
+from toolorch_api.conditions import Condition, find_condition, is_true, with_condition
 from toolorch_api.modelpool import Engine, ModelPool
 from toolorch_api.modelpool_status import InstanceState
+from toolorch_api.pool_reasons import PoolCondition, PoolReason
 from toolorch_operator.modelpool.holdups import Holdup
 from toolorch_operator.modelpool.instances import Replica
 from toolorch_operator.modelpool.memory import Climb, Stall

@@ -5,9 +5,9 @@ import json
 from pathlib import Path
 
 import pytest
-from toolorch_operator.programs.launcher import Story
 
 from toolorch_operator.programs import launcher
+from toolorch_operator.programs.launcher import Story
 
 LOADED = b"INFO Starting to load model m\nINFO Model loading took 3 GiB\n"
 SIZED = LOADED + b"INFO Available KV cache memory: 66.34 GiB\n"

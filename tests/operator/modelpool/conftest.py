@@ -9,8 +9,9 @@ from toolorch_api.modelpool import ModelPool
 from toolorch_operator.defaults import Defaults
 from toolorch_operator.modelpool.command import parse_utilization
 from toolorch_operator.modelpool.instances import probe_targets
-from toolorch_operator.modelpool.observed import ObservedPool, Probe, ServedModel, parse_pod
+from toolorch_operator.modelpool.observed import ObservedPool, Probe, ServedModel
 from toolorch_operator.modelpool.plan import plan
+from toolorch_operator.modelpool.pods import parse_pod
 
 DEFAULTS = Defaults("vllm/vllm-openai:test", "toolorch/evaluator:test", programs={"launcher.py": "print('launcher')\n"})
 NOON = datetime(2026, 1, 1, 12, 0, 0, tzinfo=UTC)

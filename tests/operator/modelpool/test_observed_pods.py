@@ -4,8 +4,9 @@ import pytest
 
 from toolorch_operator.modelpool.crashes import parse_crashes
 from toolorch_operator.modelpool.instances import build_replicas, current_pods, probe_targets
-from toolorch_operator.modelpool.observed import ObservedPool, PodView, Probe, ServedModel, parse_pod
+from toolorch_operator.modelpool.observed import ObservedPool, Probe, ServedModel
 from toolorch_operator.modelpool.plan import plan
+from toolorch_operator.modelpool.pods import PodView, parse_pod
 
 END = {"exitCode": 85, "reason": "Error", "message": '{"v": 1, "class": "CAPTURE_OOM", "gmu": 0.95, "msg": "boom"}'}
 
