@@ -5,6 +5,8 @@ CLUSTER=${TOOLORCH_CLUSTER:-toolorch}
 CACHE=${TOOLORCH_CACHE:-$HOME/.cache/toolorch}
 GROUND=$CACHE/kind
 BIN=$GROUND/bin
+# Never in PATH: an engine of this machine would take up the node's containerd shim in place of its own, and fail.
+NODE_BIN=$GROUND/node-bin
 CLUSTER_KUBECONFIG=$GROUND/$CLUSTER.kubeconfig
 # dockerd, runc and debootstrap lie where a plain PATH does not look.
 PATH=$BIN:$PATH:/usr/sbin:/sbin
@@ -22,7 +24,7 @@ BUILT_NODE_IMAGE=toolorch/kind-node:$BUILT_KUBE_VERSION
 CONTAINERD_VERSION=v2.4.2
 COREDNS_VERSION=v1.15.0
 
-mkdir -p "$BIN"
+mkdir -p "$BIN" "$NODE_BIN"
 
 say() { printf '%s  %s\n' "$(date +%T)" "$*" >&2; }
 die() { printf 'error: %s\n' "$*" >&2; exit 1; }
@@ -35,16 +37,16 @@ docker_build() {
     2> >(grep -v -e DEPRECATED -e 'legacy builder' -e buildx -e BuildKit -e DOCKER_BUILDKIT -e environment-variable -e '^ *$' >&2)
 }
 
-# go_program NAME PACKAGE VERSION: $BIN/NAME-VERSION, and $BIN/NAME as a link to it
+# go_program NAME PACKAGE VERSION [FOLDER]: FOLDER/NAME-VERSION, and FOLDER/NAME as a link to it; FOLDER is $BIN by default
 go_program() {
-  local name=$1 package=$2 version=$3
-  if [ ! -x "$BIN/$name-$version" ]; then
+  local name=$1 package=$2 version=$3 folder=${4:-$BIN}
+  if [ ! -x "$folder/$name-$version" ]; then
     say "building $name $version"
     command -v go >/dev/null || die "no Go to build $name with: install it from https://go.dev/dl"
     local out; out=$(mktemp -d "$GROUND/go.XXXXXX")
     (cd "$out" && CGO_ENABLED=0 GOFLAGS=-trimpath GOBIN="$out" go install -ldflags='-s -w' "$package@$version" >"$out/log" 2>&1) \
       || { tail -n 20 "$out/log" >&2; die "building $name failed"; }
-    mv "$out/$name" "$BIN/$name-$version"; rm -rf "$out"
+    mv "$out/$name" "$folder/$name-$version"; rm -rf "$out"
   fi
-  ln -sfn "$name-$version" "$BIN/$name"
+  ln -sfn "$name-$version" "$folder/$name"
 }

@@ -17,10 +17,10 @@ install_packages() {
 build_programs() {
   go_program kind sigs.k8s.io/kind "$KIND_VERSION"
   go_program helm helm.sh/helm/v3/cmd/helm "$HELM_VERSION"
-  go_program coredns github.com/coredns/coredns "$COREDNS_VERSION"
+  go_program coredns github.com/coredns/coredns "$COREDNS_VERSION" "$NODE_BIN"
   local name
   for name in containerd containerd-shim-runc-v2 ctr; do
-    go_program $name "github.com/containerd/containerd/v2/cmd/$name" "$CONTAINERD_VERSION"
+    go_program $name "github.com/containerd/containerd/v2/cmd/$name" "$CONTAINERD_VERSION" "$NODE_BIN"
   done
 }
 
@@ -58,7 +58,7 @@ debian_image() {
 pack_control_plane() {
   local folder=$1 name images
   gcc -Os -static -s -o "$folder/pause" "$here/kube/pause.c"
-  cp -L "$BIN/kube" "$BIN/coredns" "$folder/"
+  cp -L "$BIN/kube" "$NODE_BIN/coredns" "$folder/"
   docker_build -f "$here/kube/control-plane.Dockerfile" --target kube -t toolorch/ground-kube "$folder" >/dev/null
   docker_build -f "$here/kube/control-plane.Dockerfile" --target pause -t toolorch/ground-pause "$folder" >/dev/null
   docker_build -f "$here/kube/control-plane.Dockerfile" --target coredns -t toolorch/ground-coredns "$folder" >/dev/null
@@ -86,7 +86,7 @@ node_image() {
   cp -r "$(cd "$GROUND" && go mod download -json "sigs.k8s.io/kind@$KIND_VERSION" | jq -r .Dir)/images/base/files" "$folder/boot"
   chmod -R u+w "$folder/boot"
   pack_control_plane "$folder"
-  for program in containerd containerd-shim-runc-v2 ctr; do cp -L "$BIN/$program" "$folder/"; done
+  for program in containerd containerd-shim-runc-v2 ctr; do cp -L "$NODE_BIN/$program" "$folder/"; done
   for program in bridge host-local portmap loopback; do cp "/usr/lib/cni/$program" "$folder/cni/"; done
   printf %s "$BUILT_KUBE_VERSION" >"$folder/version"
   cp "$here"/node/* "$folder/"
