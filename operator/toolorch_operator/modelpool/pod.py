@@ -8,18 +8,27 @@ from toolorch_api.modelpool import SERVER_PORT, ModelPool, ModelPoolSpec
 from toolorch_api.modelpool_status import Effective
 from toolorch_operator.defaults import Defaults
 from toolorch_operator.modelpool.command import serve_command
+from toolorch_operator.modelpool.pod_parts import (
+    CACHE_ENV,
+    CACHE_FOLDER,
+    CONTAINER_SECURITY,
+    HOME,
+    POD_SECURITY,
+    PROGRAMS_FOLDER,
+    USER_ENV,
+    Pair,
+    cache_source,
+    merge_env,
+    pair,
+    programs_pair,
+    tolerations,
+)
 from toolorch_operator.modelpool.pods import CONTAINER
 
-LAUNCHER_FOLDER = "/etc/toolorch/launcher"
 LAUNCHER_FILE = "launcher.py"
-CACHE_FOLDER = "/models"
 _TEMPLATE_FOLDER = "/etc/toolorch/chat-template"
 _TEMPLATE_FILE = "template.jinja"
-_HOME = "/home/server"
 _COMPILE_CACHE = "/var/cache/vllm"
-
-# Any number but root's: the name that belongs to it is given by USER, since images lack it in /etc/passwd.
-_USER_ID = 1000
 
 # A refused connection costs nothing, and every second of it delays the runs that wait for the pool.
 _STARTUP_PERIOD_SECONDS = 1
@@ -38,20 +47,13 @@ def build_pod_spec(pool: ModelPool, effective: Effective, defaults: Defaults) ->
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": _GRACE_SECONDS,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": _USER_ID,
-            "runAsGroup": _USER_ID,
-            "fsGroup": _USER_ID,
-            "fsGroupChangePolicy": "OnRootMismatch",
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": POD_SECURITY,
         **_node_choice(spec),
         "containers": [
             {
                 "name": CONTAINER,
                 "image": spec.image or defaults.vllm_image,
-                "command": ["python3", f"{LAUNCHER_FOLDER}/{LAUNCHER_FILE}", "--", *_command(spec, effective)],
+                "command": ["python3", f"{PROGRAMS_FOLDER}/{LAUNCHER_FILE}", "--", *_command(spec, effective)],
                 "workingDir": CACHE_FOLDER,
                 "env": _env(spec),
                 "ports": [{"name": "http", "containerPort": SERVER_PORT}],
@@ -59,11 +61,7 @@ def build_pod_spec(pool: ModelPool, effective: Effective, defaults: Defaults) ->
                 "startupProbe": _health(_STARTUP_PERIOD_SECONDS, spec.startup.timeout_seconds),
                 "readinessProbe": _health(_READINESS_PERIOD_SECONDS, 3 * _READINESS_PERIOD_SECONDS),
                 "terminationMessagePolicy": "File",
-                "securityContext": {
-                    "allowPrivilegeEscalation": False,
-                    "capabilities": {"drop": ["ALL"]},
-                    "readOnlyRootFilesystem": True,
-                },
+                "securityContext": CONTAINER_SECURITY,
                 "volumeMounts": [mount for mount, _ in volumes],
             }
         ],
@@ -80,12 +78,9 @@ def _command(spec: ModelPoolSpec, effective: Effective) -> list[str]:
 
 
 def _env(spec: ModelPoolSpec) -> list[dict[str, Any]]:
-    """Return our variables and then the spec's, which win over ours of the same name."""
     ours = {
-        "HOME": _HOME,
-        # Without a name for the uid, getpass and what builds on it fail.
-        "USER": "server",
-        "HF_HOME": f"{CACHE_FOLDER}/huggingface",
+        **USER_ENV,
+        **CACHE_ENV,
         "VLLM_CACHE_ROOT": f"{_COMPILE_CACHE}/root",
         "TRITON_CACHE_DIR": f"{_COMPILE_CACHE}/triton",
         "TORCHINDUCTOR_CACHE_DIR": f"{_COMPILE_CACHE}/inductor",
@@ -94,9 +89,7 @@ def _env(spec: ModelPoolSpec) -> list[dict[str, Any]]:
         "VLLM_NO_USAGE_STATS": "1",
         "PYTHONUNBUFFERED": "1",
     }
-    theirs = [entry.model_dump(by_alias=True, exclude_none=True) for entry in spec.env]
-    taken = {entry["name"] for entry in theirs}
-    return [{"name": k, "value": v} for k, v in ours.items() if k not in taken] + theirs
+    return merge_env(spec, ours)
 
 
 def _resources(spec: ModelPoolSpec, effective: Effective) -> dict[str, Any]:
@@ -120,7 +113,7 @@ def _node_choice(spec: ModelPoolSpec) -> dict[str, Any]:
     if spec.placement.node_selector:
         choice["nodeSelector"] = dict(spec.placement.node_selector)
     if spec.placement.tolerations:
-        choice["tolerations"] = [t.model_dump(by_alias=True, exclude_none=True) for t in spec.placement.tolerations]
+        choice["tolerations"] = tolerations(spec)
     if spec.placement.gpu_products:
         term = {"key": "nvidia.com/gpu.product", "operator": "In", "values": list(spec.placement.gpu_products)}
         required = {"nodeSelectorTerms": [{"matchExpressions": [term]}]}
@@ -128,38 +121,22 @@ def _node_choice(spec: ModelPoolSpec) -> dict[str, Any]:
     return choice
 
 
-def _volumes(pool: ModelPool) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+def _volumes(pool: ModelPool) -> list[Pair]:
     """Return (mount, volume) pairs: the launcher, the cache, and every place that a read-only root must leave open."""
     spec = pool.spec
-    launcher = {"configMap": {"name": f"{pool.metadata.name}-launcher"}}
     memory = {"emptyDir": {"medium": "Memory", "sizeLimit": spec.resources.shared_memory}}
     pairs = [
-        _pair("launcher", LAUNCHER_FOLDER, launcher, read_only=True),
-        _pair("cache", CACHE_FOLDER, _cache(spec)),
-        _pair("compile-cache", _COMPILE_CACHE, {"emptyDir": {}}),
-        _pair("home", _HOME, {"emptyDir": {}}),
-        _pair("tmp", "/tmp", {"emptyDir": {}}),
-        _pair("shared-memory", "/dev/shm", memory),
+        programs_pair(pool),
+        pair("cache", CACHE_FOLDER, cache_source(spec)),
+        pair("compile-cache", _COMPILE_CACHE, {"emptyDir": {}}),
+        pair("home", HOME, {"emptyDir": {}}),
+        pair("tmp", "/tmp", {"emptyDir": {}}),
+        pair("shared-memory", "/dev/shm", memory),
     ]
     template = spec.tool_calling.chat_template if spec.tool_calling else None
     if template is not None:
         ref = template.config_map_key_ref
         items = [{"key": ref.key, "path": _TEMPLATE_FILE}]
         source = {"configMap": {"name": ref.name, "items": items}}
-        pairs.append(_pair("chat-template", _TEMPLATE_FOLDER, source, read_only=True))
+        pairs.append(pair("chat-template", _TEMPLATE_FOLDER, source, read_only=True))
     return pairs
-
-
-def _pair(
-    name: str, path: str, source: dict[str, Any], *, read_only: bool = False
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    mount = {"name": name, "mountPath": path, **({"readOnly": True} if read_only else {})}
-    return mount, {"name": name, **source}
-
-
-def _cache(spec: ModelPoolSpec) -> dict[str, Any]:
-    if spec.cache is None:
-        return {"emptyDir": {}}
-    if spec.cache.host_path is not None:
-        return {"hostPath": {"path": spec.cache.host_path, "type": "Directory"}}
-    return {"persistentVolumeClaim": {"claimName": spec.cache.persistent_volume_claim}}
