@@ -22,6 +22,7 @@ LABEL_NAME = f"{GROUP}/name"
 LABEL_INSTANCE = f"{GROUP}/instance"
 LABEL_ATTEMPT = f"{GROUP}/attempt"
 LABEL_STEP = f"{GROUP}/step"
+LABEL_PURPOSE = f"{GROUP}/purpose"
 
 # A Job's pod adds "-a<attempt>-<index>-<5 random>" to a run's name, and all of it is a DNS label of 63 characters.
 MAX_NAME_LENGTH = 40

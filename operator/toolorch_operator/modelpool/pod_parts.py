@@ -1,4 +1,4 @@
-"""Parts that a pool's pods have in common: restricted security, folders that a read-only root leaves open, nodes. PURE."""
+"""Parts that a pool's pods share: restricted security, folders that a read-only root leaves open, the cache. PURE."""
 
 from __future__ import annotations
 

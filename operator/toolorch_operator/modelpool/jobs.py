@@ -1,0 +1,97 @@
+"""A pool's Jobs: how one is built around a pod, and how a listed one is read together with its pods. PURE."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from toolorch_api.meta import LABEL_KIND, LABEL_MANAGED_BY, LABEL_NAME, LABEL_PURPOSE, MANAGED_BY, child_labels
+from toolorch_api.modelpool import KIND, ModelPool
+from toolorch_operator.modelpool.observed import JobView
+from toolorch_operator.owner import build_owner_reference
+from toolorch_operator.plan import Manifest
+
+JOB_SELECTOR = f"{LABEL_MANAGED_BY}={MANAGED_BY},{LABEL_KIND}={KIND},{LABEL_PURPOSE}"
+"""Selects the Jobs of all pools of a namespace, and their pods."""
+
+LABEL_JOB = "batch.kubernetes.io/job-name"
+"""Label that Kubernetes gives the pods of a Job."""
+
+# Restarts that are no disruption; Kubernetes doubles the wait from 10 s.
+_BACKOFF_LIMIT = 3
+# What the cluster did to a pod is no failure of what ran in it.
+_FAILURE_RULES = [{"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}]
+_ROUTINE_WAITS = ("ContainerCreating", "PodInitializing")
+
+
+def build_job(pool: ModelPool, name: str, purpose: str, pod_spec: Mapping[str, Any], deadline_seconds: int) -> Manifest:
+    """Return a Job of the pool that is kept until the operator deletes it."""
+    # The pool's Services select by its name, and must not send requests to a pod that serves nothing.
+    pod_labels = {LABEL_MANAGED_BY: MANAGED_BY, LABEL_KIND: KIND, LABEL_PURPOSE: purpose}
+    meta = pool.metadata
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": name,
+            "namespace": meta.namespace,
+            "labels": child_labels(KIND, meta.name, **{LABEL_PURPOSE: purpose}),
+            "ownerReferences": [build_owner_reference(KIND, meta.name, meta.uid)],
+        },
+        "spec": {
+            "backoffLimit": _BACKOFF_LIMIT,
+            "activeDeadlineSeconds": deadline_seconds,
+            "podReplacementPolicy": "Failed",
+            "podFailurePolicy": {"rules": _FAILURE_RULES},
+            "template": {"metadata": {"labels": pod_labels}, "spec": pod_spec},
+        },
+    }
+
+
+def parse_job(raw: Mapping[str, Any], pods: Sequence[Mapping[str, Any]], log: str = "") -> JobView:
+    """Return the view of a Job manifest; `pods` may hold other Jobs' pods, `log` is the end of what its pod printed."""
+    meta = raw.get("metadata") or {}
+    labels, status = meta.get("labels") or {}, raw.get("status") or {}
+    failed = _condition(status, "Failed")
+    succeeded = _condition(status, "Complete").get("status") == "True"
+    is_over = succeeded or failed.get("status") == "True"
+    newest = newest_pod(meta.get("name", ""), pods)
+    said = str((_container(newest, "terminated")).get("message") or "")
+    return JobView(
+        name=meta.get("name", ""),
+        uid=meta.get("uid", ""),
+        pool=labels.get(LABEL_NAME, ""),
+        purpose=labels.get(LABEL_PURPOSE, ""),
+        succeeded=succeeded,
+        failed=is_over and not succeeded,
+        message=said or str(failed.get("message") or ""),
+        log=log,
+        holdup="" if is_over else _find_holdup(newest),
+    )
+
+
+def newest_pod(job: str, pods: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Return the youngest pod of a Job, empty where it has none: the one that speaks for it."""
+    own = [p for p in pods if ((p.get("metadata") or {}).get("labels") or {}).get(LABEL_JOB) == job]
+    return max(own, key=lambda p: str(p["metadata"].get("creationTimestamp", "")), default={})
+
+
+def _find_holdup(pod: Mapping[str, Any]) -> str:
+    if not pod:
+        return "it has no pod yet"
+    scheduled = _condition(pod.get("status") or {}, "PodScheduled")
+    if scheduled.get("status") == "False":
+        return f"{scheduled.get('reason', '')}: {scheduled.get('message', '')}"
+    waiting = _container(pod, "waiting")
+    reason = str(waiting.get("reason") or "")
+    return f"{reason}: {waiting.get('message', '')}" if reason and reason not in _ROUTINE_WAITS else ""
+
+
+def _container(pod: Mapping[str, Any], state: str) -> Mapping[str, Any]:
+    """Return the end of the pod's container, or what it waits for; injected sidecars stand behind it."""
+    containers = (pod.get("status") or {}).get("containerStatuses") or ()
+    return next((s for c in containers if (s := (c.get("state") or {}).get(state))), {})
+
+
+def _condition(status: Mapping[str, Any], type_: str) -> Mapping[str, Any]:
+    return next((c for c in status.get("conditions") or () if c.get("type") == type_), {})
