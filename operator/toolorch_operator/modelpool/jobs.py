@@ -48,6 +48,11 @@ def build_job(pool: ModelPool, name: str, purpose: str, pod_spec: Mapping[str, A
     }
 
 
+def container_name(purpose: str) -> str:
+    """Return the name of the container in which a Job of this purpose does its work: fetch or probe."""
+    return purpose.partition("-")[0]
+
+
 def parse_job(raw: Mapping[str, Any], pods: Sequence[Mapping[str, Any]], log: str = "") -> JobView:
     """Return the view of a Job manifest; `pods` may hold other Jobs' pods, `log` is the end of what its pod printed."""
     meta = raw.get("metadata") or {}
@@ -56,7 +61,7 @@ def parse_job(raw: Mapping[str, Any], pods: Sequence[Mapping[str, Any]], log: st
     succeeded = _condition(status, "Complete").get("status") == "True"
     is_over = succeeded or failed.get("status") == "True"
     newest = newest_pod(meta.get("name", ""), pods)
-    said = str((_container(newest, "terminated")).get("message") or "")
+    said = str(_container(newest, "terminated").get("message") or "")
     return JobView(
         name=meta.get("name", ""),
         uid=meta.get("uid", ""),
@@ -88,9 +93,11 @@ def _find_holdup(pod: Mapping[str, Any]) -> str:
 
 
 def _container(pod: Mapping[str, Any], state: str) -> Mapping[str, Any]:
-    """Return the end of the pod's container, or what it waits for; injected sidecars stand behind it."""
+    """Return the end of the pod's own container, or what it waits for: an injected sidecar may stand before it."""
+    purpose = ((pod.get("metadata") or {}).get("labels") or {}).get(LABEL_PURPOSE, "")
     containers = (pod.get("status") or {}).get("containerStatuses") or ()
-    return next((s for c in containers if (s := (c.get("state") or {}).get(state))), {})
+    own: Mapping[str, Any] = next((c for c in containers if c.get("name") == container_name(purpose)), {})
+    return (own.get("state") or {}).get(state) or {}
 
 
 def _condition(status: Mapping[str, Any], type_: str) -> Mapping[str, Any]:
