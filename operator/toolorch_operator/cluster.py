@@ -22,7 +22,7 @@ from toolorch_operator.answers import parse_error
 from toolorch_operator.errors import Conflict, NotFound, Unavailable
 from toolorch_operator.metrics import Metrics
 from toolorch_operator.plan import Ref
-from toolorch_operator.resources import BY_KIND, Resource
+from toolorch_operator.resources import BY_KIND, PODS, Resource
 
 REQUEST_TIMEOUT = 20.0
 """Seconds for one request; a healthy API server answers in milliseconds, a LIST of thousands in seconds."""
@@ -139,6 +139,17 @@ class Cluster:
         return await self._request(
             "patch", "PATCH", resource, resource.path(namespace, name), body=body, type_=MERGE_TYPE
         )
+
+    async def read_log(self, namespace: str, pod: str, tail_lines: int = 1) -> str:
+        """Return the last lines that a pod printed; empty where it has printed nothing, or is not there."""
+        path = PODS.path(namespace, pod, "log")
+        try:
+            code, _, body = await self._send("GET", path, {"tailLines": str(tail_lines)}, None, JSON_TYPE)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Unavailable(f"get pods/log: {type(error).__name__}: {error}") from error
+        self._metrics.count_api("get", "pods/log", code)
+        # A pod whose container is not there yet has no log: the API server calls that a bad request.
+        return body.decode("utf-8", "replace") if code < 300 else ""
 
     async def proxy_get(self, path: str) -> tuple[int, bytes]:
         """Return status and body of a GET that the API server passes on to a Service."""

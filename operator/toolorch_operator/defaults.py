@@ -14,9 +14,13 @@ class Defaults:
     """Image of a pool's pods where spec.image is absent."""
     evaluator_image: str
     """Image of a run's pods."""
+    operator_image: str = ""
+    """Image of the pods that ask external servers which want a key: the operator's own."""
     output_uri: str = ""
     """Storage of a run's results where spec.output is absent."""
     output_secret: str = ""
     """Name of the Secret, in the run's namespace, that opens output_uri."""
+    fetch_command: tuple[str, ...] = ()
+    """Words of the command that fetches a model, with {model} and {revision} in them; empty: the hub's own."""
     programs: Mapping[str, str] = field(default_factory=dict)
     """Texts of the programs that a pool's pods run around the model server, by file name."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -41,8 +42,10 @@ def parse_settings(environ: Mapping[str, str], programs: Mapping[str, str] | Non
         defaults=Defaults(
             vllm_image=_text(environ, "TOOLORCH_VLLM_IMAGE", "vllm/vllm-openai:v0.33.0"),
             evaluator_image=_text(environ, "TOOLORCH_EVALUATOR_IMAGE", "toolorch/evaluator:dev"),
+            operator_image=_text(environ, "TOOLORCH_OPERATOR_IMAGE", "toolorch/operator:dev"),
             output_uri=_output_uri(environ),
             output_secret=_text(environ, "TOOLORCH_OUTPUT_SECRET", ""),
+            fetch_command=_words(environ, "TOOLORCH_FETCH_COMMAND"),
             programs=programs or {},
         ),
         resync_seconds=_number(environ, "TOOLORCH_RESYNC_SECONDS", 300, low=10, high=86400),
@@ -64,6 +67,17 @@ def _number(environ: Mapping[str, str], name: str, default: int, *, low: int, hi
     if not text.isascii() or not text.isdigit() or not low <= int(text) <= high:
         raise SettingsError(f"{name} must be a whole number from {low} to {high}, not {text!r}.")
     return int(text)
+
+
+def _words(environ: Mapping[str, str], name: str) -> tuple[str, ...]:
+    text = _text(environ, name, "[]")
+    try:
+        words = json.loads(text)
+    except ValueError:
+        words = None
+    if not isinstance(words, list) or not all(isinstance(word, str) and word for word in words):
+        raise SettingsError(f"{name} must be a JSON list of words, not {text!r}.")
+    return tuple(words)
 
 
 def _log_level(environ: Mapping[str, str]) -> str:

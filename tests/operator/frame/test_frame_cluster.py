@@ -149,3 +149,24 @@ async def test_credentials_carry_the_token_without_its_scheme(frame):
 
 async def test_names_are_quoted_in_paths():
     assert CONFIG_MAPS.path("n/s", "a b") == "/api/v1/namespaces/n%2Fs/configmaps/a%20b"
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        pytest.param((200, "one\ntwo\n"), "one\ntwo\n", id="the lines of a pod that prints"),
+        pytest.param((400, {"message": "container is waiting to start"}), "", id="nothing of one that waits"),
+        pytest.param((404, {"message": "not found"}), "", id="nothing of one that is gone"),
+    ],
+)
+async def test_a_log_is_its_last_lines(frame, answer, said):
+    async with api(frame.metrics(), answer) as (cluster, seen):
+        assert await cluster.read_log("ns", "p", 5) == said
+    assert seen[0][:2] == ("GET", "/api/v1/namespaces/ns/pods/p/log?tailLines=5")
+
+
+async def test_no_server_has_no_log(frame):
+    cluster = Cluster(Configuration(host="http://127.0.0.1:9"), frame.metrics())
+    with pytest.raises(Unavailable, match="pods/log"):
+        await cluster.read_log("ns", "p")
+    await cluster.close()

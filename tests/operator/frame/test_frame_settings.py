@@ -16,6 +16,7 @@ def test_an_empty_environment_gives_the_defaults():
     assert not settings.in_cluster
     assert settings.defaults.programs == {"launcher.py": "print()"}
     assert settings.defaults.output_uri == ""
+    assert settings.defaults.fetch_command == ()
 
 
 def test_every_variable_is_read():
@@ -23,6 +24,8 @@ def test_every_variable_is_read():
         {
             "TOOLORCH_EVALUATOR_IMAGE": "e:1",
             "TOOLORCH_VLLM_IMAGE": "v:1",
+            "TOOLORCH_OPERATOR_IMAGE": "o:1",
+            "TOOLORCH_FETCH_COMMAND": '["get", "{model}"]',
             "TOOLORCH_OUTPUT_URI": "s3://evals/runs/",
             "TOOLORCH_OUTPUT_SECRET": "s3",
             "TOOLORCH_RESYNC_SECONDS": "60",
@@ -36,6 +39,8 @@ def test_every_variable_is_read():
     )
     assert settings.defaults.evaluator_image == "e:1"
     assert settings.defaults.vllm_image == "v:1"
+    assert settings.defaults.operator_image == "o:1"
+    assert settings.defaults.fetch_command == ("get", "{model}")
     assert settings.defaults.output_uri == "s3://evals/runs"
     assert settings.defaults.output_secret == "s3"
     assert (settings.resync_seconds, settings.http_port, settings.log_level) == (60, 0, "DEBUG")
@@ -52,6 +57,9 @@ def test_every_variable_is_read():
         ("TOOLORCH_HTTP_PORT", "-1", "whole number"),
         ("TOOLORCH_LOG_LEVEL", "chatty", "DEBUG, INFO, WARNING, ERROR"),
         ("TOOLORCH_OUTPUT_URI", "ftp://x", "s3://"),
+        ("TOOLORCH_FETCH_COMMAND", "get it", "JSON list of words, not 'get it'"),
+        ("TOOLORCH_FETCH_COMMAND", '{"get": "it"}', "JSON list of words"),
+        ("TOOLORCH_FETCH_COMMAND", '["get", ""]', "JSON list of words"),
     ],
 )
 def test_a_value_that_cannot_work_is_a_sentence(name, value, words):
