@@ -92,7 +92,7 @@ def test_gpus_that_are_hidden_stay_hidden(pool, furnished):
 
 def test_too_few_gpus_are_refused_with_the_numbers(pool):
     sentence = refusal(allot_gpus, [pool("a", replicas=2), pool("b")], ["0"])
-    assert sentence.startswith("the pools need 3 GPUs (a 2, b 1) and this machine has 1: lower spec.replicas")
+    assert sentence.startswith("the pools need 3 GPUs (a 2, b 1) and this machine has 1. Lower spec.replicas")
 
 
 def test_a_server_without_gpu_needs_none(pool, furnished):
