@@ -24,12 +24,15 @@ from toolorch_mock.argument_names import (
     TOOL_PARSERS,
 )
 
-# The vLLM release whose texts, arguments and defaults are followed here.
+# The vLLM release whose arguments and defaults are followed here; how an engine dies is told in the words of 0.33.
 VERSION = "0.14.1"
 DEFAULT_MODEL = "Qwen/Qwen3-0.6B"
 # What the mock models' "config.json" would allow; --max-model-len may only lower it.
 DERIVED_MAX_MODEL_LEN = 131072
 DEFAULT_UTILIZATION = 0.9
+# As on most of the GPUs that the release knows.
+DEFAULT_MAX_SEQS = 256
+DEFAULT_MAX_BATCHED_TOKENS = 8192
 
 _DECIMAL = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _BINARY = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
@@ -49,10 +52,17 @@ class ServeOptions:
     host: str
     port: int
     max_model_len: int
+    fits_model_len: bool
+    """Whether max_model_len may be lowered to what the memory holds."""
+    max_seqs: int
+    max_batched_tokens: int
     utilization: float
     tensor_parallel_size: int
     enforce_eager: bool
     auto_tools: bool
+    tool_parser: str
+    """Empty where none is named, as the next one."""
+    reasoning_parser: str
     api_keys: tuple[str, ...]
 
 
@@ -146,10 +156,15 @@ def parse_options(argv: Sequence[str]) -> ServeOptions:
         host=given.host or "0.0.0.0",
         port=8000 if given.port is None else given.port,
         max_model_len=_model_len(given.max_model_len),
+        fits_model_len=given.max_model_len == -1,
+        max_seqs=given.max_num_seqs or DEFAULT_MAX_SEQS,
+        max_batched_tokens=given.max_num_batched_tokens or DEFAULT_MAX_BATCHED_TOKENS,
         utilization=_utilization(given.gpu_memory_utilization),
         tensor_parallel_size=given.tensor_parallel_size or 1,
         enforce_eager=bool(given.enforce_eager),
         auto_tools=bool(given.enable_auto_tool_choice),
+        tool_parser=given.tool_call_parser or "",
+        reasoning_parser=given.reasoning_parser or "",
         api_keys=tuple(given.api_key or ()),
     )
 

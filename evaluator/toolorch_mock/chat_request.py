@@ -43,6 +43,13 @@ class ChatRequest:
     include_usage: bool
     max_tokens: int | None
     prompt_tokens: int
+    thinks: bool
+    """Unless chat_template_kwargs switch it off."""
+
+    @property
+    def is_guided(self) -> bool:
+        """Whether a grammar makes sure that the answer is a call."""
+        return self.required or self.forced is not None
 
 
 def count_tokens(characters: int) -> int:
@@ -81,7 +88,15 @@ def parse_chat(body: Any, size: int, options: ServeOptions, parses_tools: bool) 
         include_usage=bool((body.get("stream_options") or {}).get("include_usage")),
         max_tokens=max_tokens,
         prompt_tokens=prompt_tokens,
+        thinks=_parse_template_arguments(body).get("enable_thinking") is not False,
     )
+
+
+def _parse_template_arguments(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    arguments = body.get("chat_template_kwargs") or {}
+    if not isinstance(arguments, dict):
+        raise bad_request("chat_template_kwargs: Input should be a valid dictionary")
+    return arguments
 
 
 def _parse_tools(tools: Sequence[Any]) -> dict[str, Mapping[str, Any]]:

@@ -1,4 +1,4 @@
-"""The mock's faults: what the environment asks for, and which request a fault falls upon.
+"""The mock's faults: what was asked for, and which start or request a fault falls upon.
 
 Choices are functions of the request's identity, so that a run with faults can be repeated and predicted.
 """
@@ -6,23 +6,38 @@ Choices are functions of the request's identity, so that a run with faults can b
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import Enum
+from dataclasses import dataclass, field
+from enum import Enum, StrEnum
 
-OOM_ABOVE_UTILIZATION = "MOCK_OOM_ABOVE_UTILIZATION"
-START_SECONDS = "MOCK_START_SECONDS"
-LATENCY_MS = "MOCK_LATENCY_MS"
-ERROR_PERCENT = "MOCK_ERROR_PERCENT"
-HANG_PERCENT = "MOCK_HANG_PERCENT"
+from toolorch_mock.arguments import ServeOptions
+from toolorch_mock.memory import Gpu
 
 DEFAULT_START_SECONDS = 0.2
-# A day: longer waits are a typing error.
-_MAX_SECONDS = 86400.0
 
 
-class BadFaultError(ValueError):
-    """A fault variable with a value that means nothing; the message names the variable and what is allowed."""
+class Crash(StrEnum):
+    """How a model server dies, one word for each of its texts."""
+
+    FREE_LT = "FREE_LT"
+    EXT = "EXT"
+    SHM = "SHM"
+    CUDA_OOM = "CUDA_OOM"
+    """Without any line that tells the phase."""
+    NONE = "NONE"
+    """Of something that has nothing to do with memory."""
+    LOAD_OOM = "LOAD_OOM"
+    HOST_OOM = "HOST_OOM"
+    PROFILE_OOM = "PROFILE_OOM"
+    SAMPLER_OOM = "SAMPLER_OOM"
+    RACE = "RACE"
+    CPU = "CPU"
+    KV_NONE = "KV_NONE"
+    KV_SMALL = "KV_SMALL"
+    KV_SMALL_V0 = "KV_SMALL_V0"
+    AUTOFIT = "AUTOFIT"
+    MAMBA = "MAMBA"
+    CAPTURE_OOM = "CAPTURE_OOM"
+    RUN_OOM = "RUN_OOM"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,23 +45,49 @@ class FaultSettings:
     """All faults of one server, read once."""
 
     oom_above_utilization: float | None = None
-    """Percent; above it the engine dies of CUDA memory while it captures graphs."""
+    """Percent; above it the engine runs out of CUDA memory."""
     start_seconds: float = DEFAULT_START_SECONDS
     latency_ms: float = 0
     error_percent: float = 0
     """Of tries: each try of a request is drawn anew, so a retry may succeed."""
     hang_percent: float = 0
     """Of requests: their first try is never answered, a second one is."""
+    crash: Crash | None = None
+    """What it dies of: always, or beyond a limit where one is set."""
+    max_seqs: int | None = None
+    max_batched_tokens: int | None = None
+    gpu: Gpu = field(default_factory=Gpu)
+    race_starts: int = 0
+    """So many first starts die."""
+    host_memory_mib: int = 0
+    """Held from the loading of weights to the end."""
+    run_oom_after_requests: int | None = None
+    hangs_after_requests: int | None = None
+    served_name: str = ""
+    tool_format: str = ""
+    """The format in which the model writes tool calls; empty for whatever the server's parser reads."""
 
     @property
     def falls_on_requests(self) -> bool:
         """Whether a request's identity and tries matter at all."""
         return bool(self.error_percent or self.hang_percent)
 
-    def dies_at(self, utilization: float) -> bool:
-        """Whether an engine with this gpu-memory-utilization (0-1) runs out of memory."""
+    @property
+    def has_limits(self) -> bool:
+        """Whether a crash depends on the command line."""
+        return any(limit is not None for limit in (self.oom_above_utilization, self.max_seqs, self.max_batched_tokens))
+
+    def exceeded(self, options: ServeOptions) -> Crash | None:
+        """Return what an engine with these options dies of, by the first limit that they exceed."""
+        if self.max_batched_tokens is not None and options.max_batched_tokens > self.max_batched_tokens:
+            return Crash.PROFILE_OOM
+        if self.max_seqs is not None and options.max_seqs > self.max_seqs:
+            return Crash.SAMPLER_OOM
         # Rounded: 0.88 * 100 is 88.00000000000001 in binary.
-        return self.oom_above_utilization is not None and round(utilization * 100, 6) > self.oom_above_utilization
+        above = self.oom_above_utilization
+        if above is not None and round(options.utilization * 100, 6) > above:
+            return Crash.CAPTURE_OOM if self.run_oom_after_requests is None else Crash.RUN_OOM
+        return None
 
 
 class Fate(Enum):
@@ -55,31 +96,6 @@ class Fate(Enum):
     ANSWER = "answer"
     ERROR = "error"
     HANG = "hang"
-
-
-def parse_faults(environment: Mapping[str, str]) -> FaultSettings:
-    """Read the fault variables; raises BadFaultError."""
-    above = environment.get(OOM_ABOVE_UTILIZATION, "").strip()
-    return FaultSettings(
-        oom_above_utilization=_number(environment, OOM_ABOVE_UTILIZATION, 0, 100) if above else None,
-        start_seconds=_number(environment, START_SECONDS, DEFAULT_START_SECONDS, _MAX_SECONDS),
-        latency_ms=_number(environment, LATENCY_MS, 0, _MAX_SECONDS * 1000),
-        error_percent=_number(environment, ERROR_PERCENT, 0, 100),
-        hang_percent=_number(environment, HANG_PERCENT, 0, 100),
-    )
-
-
-def _number(environment: Mapping[str, str], name: str, default: float, maximum: float) -> float:
-    text = environment.get(name, "").strip()
-    if not text:
-        return default
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1
-    if not 0 <= value <= maximum:
-        raise BadFaultError(f"{name} is {text!r}; a number from 0 to {maximum:.0f} is allowed.")
-    return value
 
 
 def percentile(text: str) -> float:

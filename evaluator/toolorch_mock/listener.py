@@ -1,4 +1,4 @@
-"""The open port: from a started engine to the end at SIGTERM."""
+"""The open port: from a started engine to the end at SIGTERM, or to the engine's own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from aiohttp import web
 
 from toolorch_mock.arguments import ServeOptions
 from toolorch_mock.brains.registry import Model
-from toolorch_mock.faults import FaultSettings
+from toolorch_mock.engine import Engine
+from toolorch_mock.faults import Crash, FaultSettings
+from toolorch_mock.last_words import last_words
+from toolorch_mock.phases import Write
 from toolorch_mock.references import load_reference
 from toolorch_mock.server import Server
 
@@ -19,14 +22,22 @@ from toolorch_mock.server import Server
 _SHUTDOWN_SECONDS = 0.5
 
 
-def listen(options: ServeOptions, model: Model, faults: FaultSettings) -> None:
-    """Serve until SIGTERM or SIGINT."""
-    asyncio.run(_listen(Server(options, model, faults, load_reference).build_app(), options))
+def listen(options: ServeOptions, model: Model, faults: FaultSettings, is_doomed: bool, write: Write) -> None:
+    """Serve until SIGTERM or SIGINT, or until the engine of a server that is doomed runs out of memory."""
+    asyncio.run(_listen(options, model, faults, is_doomed, write))
 
 
-async def _listen(app: web.Application, options: ServeOptions) -> None:
+async def _listen(options: ServeOptions, model: Model, faults: FaultSettings, is_doomed: bool, write: Write) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
+
+    def die() -> None:
+        for line in last_words(Crash.RUN_OOM, options, faults):
+            write(line)
+        stop.set()
+
+    engine = Engine(faults, (faults.run_oom_after_requests or 0) if is_doomed else None, die)
+    app = Server(options, model, engine, load_reference, faults.tool_format).build_app()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     # Without an access log: probes would drown the lines that matter.

@@ -56,8 +56,7 @@ def build_chat(answer_id: str, created: int, model: str, prompt_tokens: int, com
         "audio": None,
         "function_call": None,
         "tool_calls": [_tool_call(answer_id, completion)] if completion.tool_name else [],
-        "reasoning": None,
-        "reasoning_content": None,
+        **_reasoning(completion.reasoning),
     }
     choice = {
         "index": 0,
@@ -101,9 +100,15 @@ def _chunk_choice(delta: dict[str, Any], reason: str | None) -> dict[str, Any]:
     return choice
 
 
+def _reasoning(thought: str | None) -> dict[str, Any]:
+    # The newer name and the older one: releases differ, and so do clients.
+    return {"reasoning": thought, "reasoning_content": thought}
+
+
 def _deltas(answer_id: str, completion: Completion) -> Iterator[dict[str, Any]]:
+    yield from (_reasoning(piece) for piece in _pieces(completion.reasoning or ""))
+    yield from ({"content": piece} for piece in _pieces(completion.text or ""))
     if completion.tool_name is None:
-        yield from ({"content": piece} for piece in _pieces(completion.text or ""))
         return
     call = _tool_call(answer_id, completion)
     first = {"id": call["id"], "type": "function", "index": 0, "function": {"name": completion.tool_name}}

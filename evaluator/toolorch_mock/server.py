@@ -1,12 +1,10 @@
-"""The HTTP server: health, models, version, metrics, chat completions, and the faults that fall on requests."""
+"""The HTTP server: health, models, version, metrics, chat completions."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 import uuid
-from collections import Counter
 from typing import Any
 
 from aiohttp import web
@@ -17,25 +15,26 @@ from toolorch_mock.brains.registry import Model
 from toolorch_mock.caller import parse_caller
 from toolorch_mock.chat_request import ApiError, ChatRequest, bad_request, parse_chat
 from toolorch_mock.completion import Completion, complete
-from toolorch_mock.counters import Counters, render_metrics
-from toolorch_mock.faults import ERROR_PERCENT, Fate, FaultSettings, choose_fate
+from toolorch_mock.counters import render_metrics
+from toolorch_mock.dialect import Dialect
+from toolorch_mock.engine import Engine
 from toolorch_mock.openai_api import build_chat, build_chunks, build_error, build_models, build_usage
 
 # A conversation with a whole fares table in it is a few hundred KiB.
 _MAX_BODY_BYTES = 64 * 2**20
-_INJECTED = f"This failure was asked for by {ERROR_PERCENT}."
 
 
 class Server:
-    """One model server: its options, its brain, its counters."""
+    """One model server: its options, its model, its engine."""
 
-    def __init__(self, options: ServeOptions, model: Model, faults: FaultSettings, lookup: Lookup) -> None:
+    def __init__(
+        self, options: ServeOptions, model: Model, engine: Engine, lookup: Lookup, tool_format: str = ""
+    ) -> None:
         self._options = options
         self._model = model
-        self._faults = faults
+        self._engine = engine
         self._lookup = lookup
-        self._counters = Counters()
-        self._tries: Counter[str] = Counter()
+        self._dialect = Dialect(tool_format, options.tool_parser, bool(options.reasoning_parser))
         self._created = int(time.time())
 
     def build_app(self) -> web.Application:
@@ -71,13 +70,13 @@ class Server:
         return not keys or request.headers.get("Authorization", "").removeprefix("Bearer ") in keys
 
     async def _health(self, _: web.Request) -> web.Response:
-        return web.Response()
+        return web.Response(status=503 if self._engine.is_dead else 200)
 
     async def _version(self, _: web.Request) -> web.Response:
         return _json({"version": VERSION})
 
     async def _metrics(self, _: web.Request) -> web.Response:
-        text = render_metrics(self._counters, self._options.served_names[0])
+        text = render_metrics(self._engine.counters, self._options.served_names[0])
         return web.Response(text=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
     async def _models(self, _: web.Request) -> web.Response:
@@ -92,31 +91,10 @@ class Server:
         parses_tools = self._options.auto_tools or not self._model.needs_parser
         chat = parse_chat(body, len(raw), self._options, parses_tools)
         request_id = request.headers.get("X-Request-Id", "")
-        self._counters.running += 1
-        try:
-            await self._suffer(request_id)
-            completion = complete(chat, self._model.brain, self._turn(chat, request_id))
-        except asyncio.CancelledError:
-            self._counters.finished["abort"] += 1
-            raise
-        finally:
-            self._counters.running -= 1
-        self._counters.add(chat.prompt_tokens, completion.tokens, completion.finish_reason)
+        await self._engine.work(request_id)
+        completion = complete(chat, self._model, self._dialect, self._turn(chat, request_id))
+        self._engine.counters.add(chat.prompt_tokens, completion.tokens, completion.finish_reason)
         return await self._answer(request, chat, completion, f"chatcmpl-{request_id or uuid.uuid4().hex}")
-
-    async def _suffer(self, request_id: str) -> None:
-        """Let latency and faults fall on a request."""
-        if self._faults.latency_ms:
-            await asyncio.sleep(self._faults.latency_ms / 1000)
-        if not self._faults.falls_on_requests:
-            return
-        # Requests without an id share one count, so that each of them is drawn anew.
-        self._tries[request_id] += 1
-        fate = choose_fate(self._faults, request_id, self._tries[request_id])
-        if fate is Fate.HANG:
-            await asyncio.Event().wait()
-        if fate is Fate.ERROR:
-            raise ApiError(500, "InternalServerError", _INJECTED)
 
     def _turn(self, chat: ChatRequest, request_id: str) -> Turn:
         caller = parse_caller(request_id)

@@ -4,21 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-import httpx
 import openai
 import pytest
-from aiohttp import ClientSession
-from aiohttp.test_utils import TestServer
 
-from toolorch_mock.arguments import parse_options
-from toolorch_mock.brains.registry import find_model
 from toolorch_mock.faults import FaultSettings
-from toolorch_mock.references import load_reference
-from toolorch_mock.server import Server
 
 TOOL_FLAGS = ("--enable-auto-tool-choice", "--tool-call-parser", "hermes")
 SCHEMA = {
@@ -32,42 +24,7 @@ ASKED: Any = [{"role": "user", "content": "Please call get_weather for some city
 HELLO: Any = [{"role": "user", "content": "Hello"}]
 
 
-class Mock:
-    """A mock under test: its URL and an openai client."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        # Nothing is encrypted here: without this, half of a test's time is the reading of certificates.
-        plain = httpx.AsyncClient(verify=False)
-        self.client = openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="k", max_retries=0, timeout=5, http_client=plain)
-
-    async def ask(self, messages: Any = HELLO, model: str = "served", **more: Any) -> Any:
-        return await self.client.chat.completions.create(model=model, messages=messages, **more)
-
-    async def text(self, path: str) -> str:
-        async with ClientSession() as session, session.get(self.url + path) as response:
-            assert response.status == 200
-            return await response.text()
-
-
-@asynccontextmanager
-async def running(
-    *arguments: str, model: str = "mock/oracle", faults: FaultSettings | None = None
-) -> AsyncIterator[Mock]:
-    options = parse_options(["serve", model, "--served-model-name", "served", "alias", *arguments])
-    found = find_model(model)
-    assert found is not None
-    app = Server(options, found, faults or FaultSettings(), load_reference).build_app()
-    async with AsyncExitStack() as stack:
-        server = TestServer(app)
-        await server.start_server(shutdown_timeout=0.1)
-        stack.push_async_callback(server.close)
-        mock = Mock(str(server.make_url("")).rstrip("/"))
-        stack.push_async_callback(mock.client.close)
-        yield mock
-
-
-async def test_models_lists_every_served_name_with_its_context_length():
+async def test_models_lists_every_served_name_with_its_context_length(running):
     async with running("--max-model-len", "4096") as mock:
         models = [m.model_dump() async for m in mock.client.models.list()]
         assert [(m["id"], m["root"], m["max_model_len"]) for m in models] == [
@@ -76,7 +33,7 @@ async def test_models_lists_every_served_name_with_its_context_length():
         ]
 
 
-async def test_health_version_and_metrics_answer():
+async def test_health_version_and_metrics_answer(running):
     async with running() as mock:
         answer = await mock.ask()
         assert await mock.text("/health") == ""
@@ -88,7 +45,7 @@ async def test_health_version_and_metrics_answer():
         assert f"vllm:generation_tokens_total{label} {float(answer.usage.completion_tokens)}" in lines
 
 
-async def test_a_text_answer_has_usage_and_ends_with_stop():
+async def test_a_text_answer_has_usage_and_ends_with_stop(running):
     async with running() as mock:
         answer = await mock.ask(model="alias")
         assert answer.model == "alias"
@@ -97,13 +54,13 @@ async def test_a_text_answer_has_usage_and_ends_with_stop():
         assert answer.usage.total_tokens == answer.usage.prompt_tokens + answer.usage.completion_tokens
 
 
-async def test_a_text_is_cut_at_max_tokens():
+async def test_a_text_is_cut_at_max_tokens(running):
     async with running() as mock:
         answer = await mock.ask(max_tokens=1)
         assert (answer.choices[0].finish_reason, answer.usage.completion_tokens) == ("length", 1)
 
 
-async def test_auto_calls_the_tool_that_the_user_names_and_then_tells_its_result():
+async def test_auto_calls_the_tool_that_the_user_names_and_then_tells_its_result(running):
     async with running(*TOOL_FLAGS) as mock:
         first = (await mock.ask(ASKED, tools=[OTHER, WEATHER])).choices[0]
         assert first.finish_reason == "tool_calls"
@@ -114,13 +71,13 @@ async def test_auto_calls_the_tool_that_the_user_names_and_then_tells_its_result
         assert "21 degrees" in second.choices[0].message.content
 
 
-async def test_auto_without_the_servers_flags_is_refused_in_vllms_words():
+async def test_auto_without_the_servers_flags_is_refused_in_vllms_words(running):
     async with running() as mock:
         with pytest.raises(openai.BadRequestError, match='"auto" tool choice requires --enable-auto-tool-choice'):
             await mock.ask(ASKED, tools=[WEATHER])
 
 
-async def test_the_mock_user_has_tools_without_the_servers_flags():
+async def test_the_mock_user_has_tools_without_the_servers_flags(running):
     async with running(model="mock/user") as mock:
         assert (await mock.ask(tools=[WEATHER])).choices[0].message.content
 
@@ -134,7 +91,7 @@ async def test_the_mock_user_has_tools_without_the_servers_flags():
     ],
     ids=["required calls some tool", "a named function is called", "none calls no tool"],
 )
-async def test_tool_choice_is_obeyed(choice, called, reason):
+async def test_tool_choice_is_obeyed(running, choice, called, reason):
     async with running() as mock:
         answer = (await mock.ask(HELLO, tools=[OTHER, WEATHER], tool_choice=choice)).choices[0]
         calls = answer.message.tool_calls
@@ -149,7 +106,7 @@ async def collect(stream: Any) -> tuple[str, list[Any], list[Any]]:
     return text, [call for delta in deltas for call in delta.tool_calls or ()], chunks
 
 
-async def test_a_streamed_text_joins_to_the_whole_and_tells_usage_last():
+async def test_a_streamed_text_joins_to_the_whole_and_tells_usage_last(running):
     async with running() as mock:
         whole = await mock.ask()
         text, _, chunks = await collect(await mock.ask(stream=True, stream_options={"include_usage": True}))
@@ -159,7 +116,7 @@ async def test_a_streamed_text_joins_to_the_whole_and_tells_usage_last():
         assert chunks[-1].usage.completion_tokens == whole.usage.completion_tokens
 
 
-async def test_a_streamed_tool_call_joins_to_the_whole():
+async def test_a_streamed_tool_call_joins_to_the_whole(running):
     async with running(*TOOL_FLAGS) as mock:
         _, calls, chunks = await collect(await mock.ask(ASKED, tools=[WEATHER], stream=True))
         assert calls[0].function.name == "get_weather"
@@ -167,13 +124,13 @@ async def test_a_streamed_tool_call_joins_to_the_whole():
         assert chunks[-1].choices[0].finish_reason == "tool_calls"
 
 
-async def test_the_id_of_an_answer_carries_the_requests_id():
+async def test_the_id_of_an_answer_carries_the_requests_id(running):
     async with running() as mock:
         answer = await mock.ask(extra_headers={"X-Request-Id": "r/v/d/t/1/agent/3"})
         assert answer.id == "chatcmpl-r/v/d/t/1/agent/3"
 
 
-async def test_the_unit_of_the_requests_id_decides_what_the_oracle_does():
+async def test_the_unit_of_the_requests_id_decides_what_the_oracle_does(running):
     tool: Any = {"type": "function", "function": {"name": "find_user_id_by_name_zip", "parameters": SCHEMA}}
     header = {"X-Request-Id": "a-run/control/retail/0/1/agent/1"}
     async with running(*TOOL_FLAGS) as mock:
@@ -182,7 +139,7 @@ async def test_the_unit_of_the_requests_id_decides_what_the_oracle_does():
 
 
 @pytest.mark.parametrize("request_id", ["r/control/retail/no-task/1/agent/1", "r/control/no-domain/0/1/agent/1"])
-async def test_an_unknown_unit_is_answered_as_any_request(request_id):
+async def test_an_unknown_unit_is_answered_as_any_request(running, request_id):
     async with running() as mock:
         answer = await mock.ask(extra_headers={"X-Request-Id": request_id})
         assert answer.choices[0].message.content == "Hello, how can I help?"
@@ -198,14 +155,14 @@ async def test_an_unknown_unit_is_answered_as_any_request(request_id):
     ],
     ids=["an unknown model", "too many tokens wanted", "a prompt that is too long", "a choice without tools"],
 )
-async def test_errors_have_vllms_form(request_: dict[str, Any], error: type[openai.APIStatusError], said: str):
+async def test_errors_have_vllms_form(running, request_: dict[str, Any], error: type[openai.APIStatusError], said: str):
     async with running("--max-model-len", "100") as mock:
         with pytest.raises(error, match=said) as raised:
             await mock.ask(**request_)
         assert raised.value.body["code"] == raised.value.status_code  # type: ignore[index]
 
 
-async def test_a_server_with_keys_refuses_others():
+async def test_a_server_with_keys_refuses_others(running):
     async with running("--api-key", "secret") as mock:
         with pytest.raises(openai.AuthenticationError):
             await mock.ask()
@@ -218,25 +175,25 @@ async def times(action: Callable[[], Awaitable[Any]]) -> float:
     return asyncio.get_running_loop().time() - begun
 
 
-async def test_latency_delays_an_answer():
+async def test_latency_delays_an_answer(running):
     async with running(faults=FaultSettings(latency_ms=100)) as mock:
         assert await times(mock.ask) >= 0.1
 
 
-async def test_a_failing_server_answers_500_and_stays_healthy():
+async def test_a_failing_server_answers_500_and_stays_healthy(running):
     async with running(faults=FaultSettings(error_percent=100)) as mock:
         with pytest.raises(openai.InternalServerError, match="MOCK_ERROR_PERCENT"):
             await mock.ask()
         assert await mock.text("/health") == ""
 
 
-async def until_running(mock: Mock) -> None:
+async def until_running(mock: Any) -> None:
     """Return when a request is being served; each look is a request, which gives way to the others."""
-    while 'running{engine="0",model_name="served"} 1.0' not in await mock.text("/metrics"):
+    while await mock.metric("num_requests_running") < 1:
         pass
 
 
-async def test_a_hung_request_shows_as_running_while_health_answers_and_its_retry_succeeds():
+async def test_a_hung_request_shows_as_running_while_health_answers_and_its_retry_succeeds(running):
     async with running(faults=FaultSettings(hang_percent=100)) as mock:
         header = {"X-Request-Id": "r/v/d/t/1/agent/1"}
         hung = asyncio.create_task(mock.ask(extra_headers=header))
@@ -248,7 +205,7 @@ async def test_a_hung_request_shows_as_running_while_health_answers_and_its_retr
             await hung
 
 
-async def test_a_tool_call_cut_at_max_tokens_leaks_into_the_text():
+async def test_a_tool_call_cut_at_max_tokens_leaks_into_the_text(running):
     async with running(*TOOL_FLAGS) as mock:
         answer = (await mock.ask(ASKED, tools=[WEATHER], max_tokens=4)).choices[0]
         assert (answer.finish_reason, answer.message.tool_calls) == ("length", [])

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
 import subprocess
 import time
+import urllib.error
 import urllib.request
+
+import pytest
 
 from toolorch_mock.__main__ import run
 from toolorch_mock.executable import install_vllm
+from toolorch_mock.faults import Crash
 
 DEADLINE = 20.0
 
@@ -32,6 +37,18 @@ def test_an_engine_above_the_limit_dies_of_memory_with_exit_code_1(capsys):
     assert "(EngineCore_DP0 pid=" in log
     assert "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate" in log
     assert "Engine core initialization failed. See root cause above." in log.splitlines()[-1]
+
+
+@pytest.mark.parametrize("crash", [crash for crash in Crash if crash is not Crash.RUN_OOM])
+def test_a_named_crash_ends_a_start_with_exit_code_1(crash, capsys):
+    assert run_mock("serve", "mock/oracle", MOCK_CRASH=crash) == 1
+    assert "Engine core initialization failed. See root cause above." in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_start_that_is_to_race_is_counted_in_the_home_folder(tmp_path, capsys):
+    assert run_mock("serve", "mock/oracle", MOCK_RACE_STARTS="1", HOME=str(tmp_path)) == 1
+    assert "Error in memory profiling. Initial free memory" in capsys.readouterr().err
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["1"]
 
 
 def test_an_unknown_mock_model_cannot_be_loaded(capsys):
@@ -88,6 +105,27 @@ def test_a_server_below_the_limit_serves_and_ends_with_0_at_sigterm(tmp_path):
     assert server.returncode == 0
     assert "init engine (profile, create kv cache, warmup model) took" in log
     assert "Application startup complete." in log
+
+
+def test_an_engine_that_dies_at_run_time_ends_the_process_with_0(tmp_path):
+    port = free_port()
+    script = str(install_vllm(tmp_path / "bin"))
+    command = [script, "serve", "mock/oracle", "--host", "127.0.0.1", "--port", str(port)]
+    environment = {**os.environ, "MOCK_CRASH": "RUN_OOM", "MOCK_SERVED_NAME": "other", "MOCK_START_SECONDS": "0"}
+    body = json.dumps({"model": "other", "messages": [{"role": "user", "content": "Hello"}]}).encode()
+    question = urllib.request.Request(f"http://127.0.0.1:{port}/v1/chat/completions", body)
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as server:
+        try:
+            wait_healthy(port)
+            with pytest.raises(urllib.error.HTTPError, match="500"):
+                urllib.request.urlopen(question, timeout=DEADLINE)
+            _, log = server.communicate(timeout=DEADLINE)
+        finally:
+            server.kill()
+    assert server.returncode == 0
+    told = ["EngineCore encountered a fatal error.", "torch.OutOfMemoryError: CUDA out of memory", "EngineDeadError: "]
+    places = [log.index(text) for text in ["Application startup complete.", *told, "Application shutdown complete."]]
+    assert places == sorted(places)
 
 
 def test_sigterm_while_starting_ends_as_vllm_does(tmp_path):

@@ -72,6 +72,11 @@ class Turn:
     caller: Caller | None = None
     reference: Reference | None = None
 
+    @property
+    def is_of_benchmark(self) -> bool:
+        """Whether a benchmark's conversation is played, rather than a check or somebody's own question."""
+        return self.caller is not None or self.reference is not None
+
     def own_calls(self) -> Iterator[str]:
         """Names of the tools that this side has called, in order."""
         for message in self.messages:

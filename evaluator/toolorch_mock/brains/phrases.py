@@ -22,6 +22,7 @@ IDLE_TURNS = (
     "I see. Let me think about that for a moment; please bear with me.",
     "Thank you for your patience. Is there anything else you would like to mention?",
 )
+THOUGHT = "The last message asks for something. I will look at what I have been offered and then answer."
 GO_ON = "Yes, please go ahead with what I asked for."
 GOODBYE = f"Thank you, I will leave it there. {STOP}"
 # Long enough to say what it is about; more would only cost tokens.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from toolorch_mock.brains import phrases
 from toolorch_mock.brains.base import Answer, Call, Turn, count_done, text_of
+from toolorch_mock.brains.generic import answer_generic
 
 # So many texts of the agent without progress, its greeting left out, and the user gives up.
 _PATIENCE = 2
@@ -11,6 +12,8 @@ _PATIENCE = 2
 
 def answer_user(turn: Turn) -> Answer:
     """Say or do what the agent's last text asks for; stop when it closes, refuses or gets nowhere."""
+    if turn.tools and not turn.is_of_benchmark:
+        return answer_generic(turn)
     heard = turn.texts("user")
     if not turn.texts("assistant") and not any(turn.own_calls()):
         return Answer(phrases.open_with("\n".join(turn.texts("system")), turn.caller.domain if turn.caller else ""))
