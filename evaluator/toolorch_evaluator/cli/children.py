@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -16,6 +14,8 @@ from typing import Self
 
 from toolorch_evaluator.cli import guard
 
+# Short against every program's life, long against the cost of looking.
+_LOOK_SECONDS = 0.05
 # vLLM ends within a few seconds of SIGTERM; a shard gives back its running units in that time.
 GRACE_SECONDS = 10.0
 
@@ -24,18 +24,20 @@ GRACE_SECONDS = 10.0
 class Child:
     """A running program, the leader of its own process group."""
 
-    program: asyncio.subprocess.Process
+    # Not asyncio's: that one kills what still runs when this program ends, and a server may be kept.
+    program: subprocess.Popen[bytes]
     group: int
 
     async def wait(self) -> int:
         """Wait for its end and return its exit code as a container reports it: 128 + n for signal n."""
-        code = await self.program.wait()
+        while (code := self.program.poll()) is None:  # noqa: ASYNC110  no event tells of the end of a plain program
+            await asyncio.sleep(_LOOK_SECONDS)
         return code if code >= 0 else 128 - code
 
     @property
     def has_ended(self) -> bool:
-        """Whether it ran to its end; somebody still has to wait for it."""
-        return self.program.returncode is not None
+        """Whether it ran to its end; what it left behind is cleared when somebody waits for it."""
+        return self.program.poll() is not None
 
 
 class Children:
@@ -66,12 +68,12 @@ class Children:
         """Start a program in a process group of its own, its output appended to a log."""
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
-            program = await asyncio.create_subprocess_exec(
-                *command,
+            program = subprocess.Popen(  # noqa: ASYNC220  starting is quick; the waiting is done elsewhere
+                [*command],
                 env=dict(environment),
-                stdin=asyncio.subprocess.DEVNULL,
+                stdin=subprocess.DEVNULL,
                 stdout=output,
-                stderr=asyncio.subprocess.STDOUT,
+                stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
         child = Child(program, program.pid)
@@ -83,26 +85,29 @@ class Children:
         """Wait until a program ends, clear what is left of its group, and return the exit code."""
         code = await child.wait()
         # What a dead server leaves behind would hold its GPU's memory.
-        _signal(child.group, signal.SIGKILL)
-        self._running.pop(child.group, None)
-        self._tell(f"-{child.group}")
+        guard.kill([child.group])
+        self._forget(child)
         return code
+
+    def release(self, child: Child) -> None:
+        """Let a program run on when the command ends; from now on nobody here waits for it or stops it."""
+        self._forget(child)
+        # Python would warn of a program that is left running, which here is meant.
+        child.program.returncode = 0
 
     async def stop(self, child: Child) -> int:
         """End a program, SIGTERM first and SIGKILL for its group after the grace, and return its exit code."""
         if not child.has_ended:
-            with contextlib.suppress(ProcessLookupError):
-                child.program.terminate()
+            child.program.terminate()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(child.wait(), self._grace)
-        _signal(child.group, signal.SIGKILL)
+            guard.kill([child.group])
         return await self.wait(child)
+
+    def _forget(self, child: Child) -> None:
+        self._running.pop(child.group, None)
+        self._tell(f"-{child.group}")
 
     def _tell(self, line: str) -> None:
         assert self._guard.stdin is not None
         self._guard.stdin.write(line + "\n")
-
-
-def _signal(group: int, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(group, number)

@@ -11,7 +11,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 # Short against the grace, long against the cost of asking.
 _POLL_SECONDS = 0.05
@@ -29,14 +29,27 @@ def is_alive(group: int) -> bool:
 
 
 def stop(groups: Iterable[int], grace_seconds: float) -> None:
-    """Send SIGTERM to all groups, and SIGKILL to those that are left after the grace."""
+    """Send SIGTERM to all groups, and SIGKILL after the grace to those that are left and to what they started."""
     left = set(groups)
     deadline = time.monotonic() + grace_seconds
     _signal(left, signal.SIGTERM)
     while left and time.monotonic() < deadline:
         left = {group for group in left if is_alive(group)}
         time.sleep(_POLL_SECONDS if left else 0)
-    _signal(left, signal.SIGKILL)
+    kill(left)
+
+
+def kill(groups: Iterable[int]) -> None:
+    """Send SIGKILL to groups and to what their leaders started, which under the launcher has a group of its own."""
+    leaders = set(groups)
+    _signal({*leaders, *(pid for leader in leaders for pid in _descendants(leader))}, signal.SIGKILL)
+
+
+def _descendants(pid: int) -> Iterator[int]:
+    """Programs that a program started, and those that they started; none where /proc does not tell."""
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{pid}/children") as children:
+        for child in map(int, children.read().split()):
+            yield from (child, *_descendants(child))
 
 
 def _signal(groups: Iterable[int], number: signal.Signals) -> None:

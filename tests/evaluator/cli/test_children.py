@@ -17,6 +17,13 @@ PARENT = """
 import subprocess, sys
 print(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]).pid, flush=True)
 """
+# As the launcher starts a server: in a session of its own; neither listens to SIGTERM.
+LAUNCHER = f"""
+import signal, subprocess, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print(subprocess.Popen([sys.executable, "-c", {STUBBORN!r}], start_new_session=True).pid, flush=True)
+time.sleep(60)
+"""
 # Dies as the command would at SIGKILL: no cleanup runs.
 COMMAND = """
 import asyncio, os, pathlib, sys
@@ -43,6 +50,11 @@ def wait_until(holds, seconds=10.0):
     while not holds():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.02)
+
+
+def end(group):
+    os.killpg(group, signal.SIGKILL)
+    os.waitpid(group, 0)
 
 
 async def start(children, folder, code):
@@ -75,6 +87,23 @@ async def test_leaving_ends_even_what_ignores_sigterm(tmp_path):
         child = await start(children, tmp_path, STUBBORN)
         await asyncio.to_thread(wait_until, lambda: "up" in (tmp_path / "log").read_text())
     assert not runs(child.group)
+
+
+async def test_leaving_ends_what_the_launcher_started_too(tmp_path):
+    log = tmp_path / "log"
+    async with Children(tmp_path / "scratch", grace_seconds=0.1) as children:
+        child = await start(children, tmp_path, LAUNCHER)
+        await asyncio.to_thread(wait_until, lambda: log.exists() and "up" in log.read_text())
+    server = next(int(line) for line in log.read_text().splitlines() if line.isdigit())
+    wait_until(lambda: not runs(server) and not runs(child.group))
+
+
+async def test_a_released_program_outlives_the_command(tmp_path):
+    async with Children(tmp_path / "scratch", grace_seconds=0.1) as children:
+        child = await start(children, tmp_path, "import time; time.sleep(60)")
+        children.release(child)
+    assert runs(child.group)
+    end(child.group)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["SIGKILL", "SIGTERM"])
