@@ -1,7 +1,9 @@
 """Runs a model server, passes its output on, and says at its end why it died: `launcher.py -- COMMAND …`.
 
-It stands alone (standard library, Python 3.8 and newer), since pods mount it from a ConfigMap and run it with their
-image's own Python as first process. Its report goes to the file that TOOLORCH_TERMINATION_LOG names, as JSON.
+With crash_story.py it stands alone (standard library, Python 3.8 and newer), since pods mount both from a ConfigMap and
+run them with their image's own Python as first process. Its report goes to the file that TOOLORCH_TERMINATION_LOG
+names, as JSON. Where TOOLORCH_START_MARK names a file that a first start left behind, the next start first waits for
+TOOLORCH_SETTLE_SECONDS: another engine may be starting, and freed GPU memory takes seconds to show.
 """
 
 from __future__ import annotations
@@ -16,92 +18,23 @@ import signal
 import subprocess
 import sys
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING or __package__:
+    from toolorch_operator.programs.crash_story import Story
+else:
+    # As a program of its own, also one that `python -I` keeps from looking beside itself.
+    sys.path.append(os.path.dirname(os.path.abspath(__file__)))
+    from crash_story import Story
 
 REPORT_BYTES = 4096  # what the kubelet reads of a termination message
 CHUNK_BYTES = 1 << 16  # a pipe's capacity; longer lines are judged in pieces
 SILENCE_SECONDS, LAST_CHUNKS = 0.5, 1000  # what workers may still say after their server is gone
 FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 STOPS = FORWARDED[:2]
-
-# Class, exit code, text: the more specific first, since a general error often precedes the sentence that explains it.
-SIGNATURES = tuple((name, code, re.compile(text)) for name, code, text in (
-    ("SHM", 88, rb"Error while creating shared memory segment|/dev/shm.*No space left|No space left.*/dev/shm"),
-    ("FREE_LT", 80, rb"Free memory on device(?: \S+)? \((?P<free>[\d.]+)/(?P<total>[\d.]+) GiB\) on startup is less"
-                    rb" than desired GPU memory utilization \((?P<gmu>[\d.]+),"),
-    ("KV_NONE", 83, rb"No available memory for the cache blocks"),
-    ("KV_SMALL", 84, rb"max seq len \((?P<mml>\d+)\), \((?P<need>[\d.]+) GiB KV cache is needed[^(]*\((?P<avail>[\d.]+)"
-                     rb" GiB\)(?:.*?estimated maximum model length is (?P<est>\d+))?"),
-    ("KV_SMALL_V0", 84, rb"max seq len \((?P<mml>\d+)\) is larger than [^(]* stored in KV cache \((?P<est>\d+)\)"),
-    ("AUTOFIT", 83, rb"Cannot auto-fit max_model_len"),
-    ("RACE", 87, rb"Error in memory profiling"),
-    ("LOAD_OOM", 81, rb"Failed to load model - not enough GPU memory"),
-    ("SAMPLER_OOM", 82, rb"out of memory occurred when warming up (?:sampler|pooler)"),
-    ("CUDA_OOM", 90, rb"torch\.(?:cuda\.)?OutOfMemoryError|CUDA out of memory|CUDA [Ee]rror: out of memory"
-                     rb"|CUBLAS_STATUS_ALLOC_FAILED|Cuda failure.{0,8}out of memory"),
-    ("HOST_OOM", 89, rb"died unexpectedly \(exit code: -9\)|Failed core proc\(s\): \{[^}]*: -9\b"),
-))  # fmt: skip
-BY_PHASE = {1: ("LOAD_OOM", 81), 2: ("PROFILE_OOM", 82), 3: ("CAPTURE_OOM", 85), 4: ("RUN_OOM", 86)}
-
-# A start's phases: 1 weights are loaded, 2 memory is profiled, 3 KV cache and graphs are made, 4 it serves.
-MARKERS = (
-    (1, b"Starting to load model"), (1, b"Loading model from scratch"), (2, b"Model loading took"),
-    (2, b"Loading model weights took"), (3, b"Available KV cache memory"), (3, b"Memory profiling takes"),
-    (3, b"KV cache size"), (3, b"# GPU blocks:"), (3, b"Capturing the model for CUDA graphs"),
-    (4, b"init engine (profile, create kv cache, warmup model) took"), (4, b"Application startup complete"),
-    (4, b"EngineCore encountered a fatal error"),
-)  # fmt: skip
-# Where no marker was seen, the innermost of these functions in the traceback tells the phase.
-FRAMES = (
-    (1, b"in load_model"), (2, b"in profile_run"), (2, b"in determine_available_memory"), (3, b"in capture_model"),
-    (2, b"in determine_num_available_blocks"), (3, b"in _warm_up_model"), (3, b"in _allocate_kv_cache"),
-)  # fmt: skip
-# Every text that matters holds one of these; to look for a few fixed words is fast.
-CAUSE_WORDS = (b"emory", b"ALLOC_FAILED", b"seq len (", b"auto-fit", b"/dev/shm", b": -9", b"EngineCore enc")
-START_WORDS = tuple(text for _, text in MARKERS + FRAMES if not any(word in text for word in CAUSE_WORDS))
-
-
-class Story:
-    """What the output told so far: the phase, and the best explanation of the server's end."""
-
-    def __init__(self, command: list[str]) -> None:
-        self.phase = self.frame = 0
-        self.rank, self.name, self.code = len(SIGNATURES), "NONE", 0
-        self.is_stopping = False  # what a server says after it was told to go is no cause
-        self.rest: dict[int, bytes] = {}
-        told = re.search(r"--gpu-memory-utilization[ =](\d*\.?\d+)", " ".join(command))
-        self.fields: dict[str, Any] = {"gmu": float(told.group(1))} if told else {}
-
-    def feed(self, stream: int, chunk: bytes) -> None:
-        """Read on in one of the streams; a line may come in several chunks, and an empty chunk ends the last one."""
-        block = self.rest.get(stream, b"") + chunk
-        whole = len(block) if not chunk or len(block) > CHUNK_BYTES else block.rfind(b"\n") + 1
-        self.rest[stream] = block[whole:]
-        self._scan(block[:whole])
-
-    def _scan(self, block: bytes) -> None:
-        words = CAUSE_WORDS if self.phase == 4 else CAUSE_WORDS + START_WORDS
-        for line in block.split(b"\n") if any(word in block for word in words) else ():
-            if any(word in line for word in words):
-                self._judge(line)
-
-    def _judge(self, line: bytes) -> None:
-        self.phase = max([self.phase] + [phase for phase, text in MARKERS if text in line])
-        self.frame = max([phase for phase, text in FRAMES if text in line] or [self.frame])
-        for rank, (name, code, pattern) in enumerate(SIGNATURES[: 0 if self.is_stopping else self.rank]):
-            match = pattern.search(line)
-            if match:
-                self.rank, self.name, self.code = rank, name, code
-                self._note(match, self.phase or self.frame)
-                return
-
-    def _note(self, match: re.Match[bytes], phase: int) -> None:
-        if self.name == "CUDA_OOM":
-            self.name, self.code = BY_PHASE.get(phase, (self.name, self.code))
-        line = match.string[max(0, match.start() - 200) : match.start() + REPORT_BYTES]
-        self.fields = {key: value for key, value in self.fields.items() if key == "gmu"}
-        self.fields.update(phase=f"P{phase}", msg=line.decode("utf-8", "replace").strip())
-        self.fields.update((k, int(v) if k in ("mml", "est") else float(v)) for k, v in match.groupdict().items() if v)
+# What an end without an explanation means: the kernel took host memory back, /dev/shm is full, a server just went.
+KILLED, BUS_ERROR = 128 + signal.SIGKILL, 128 + signal.SIGBUS
+UNTOLD = {KILLED: ("HOST_OOM", 89), BUS_ERROR: ("SHM", 88), 0: ("NONE", 90)}
 
 
 class Server:
@@ -169,18 +102,34 @@ def conclude(story: Story, status: int) -> int:
     code = os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
     if story.is_stopping and code in (0, *(128 + number for number in STOPS)):
         story.name, story.code, story.fields = "NONE", 0, {}
-    elif story.name == "NONE" and not story.is_stopping and code in (0, 128 + signal.SIGKILL):
-        story.name, story.code = ("HOST_OOM", 89) if code else ("NONE", 90)
+    elif story.name == "NONE" and not story.is_stopping:
+        story.name, story.code = UNTOLD.get(0 if story.has_killed_itself and code == KILLED else code, ("NONE", 0))
     return story.code or code
 
 
 def write_report(story: Story, path: str) -> None:
     """Leave the report where the kubelet looks for it, cut to what it reads; elsewhere there may be no such place."""
-    report = {"v": 1, "class": story.name, "phase": f"P{story.phase}", **story.fields}
+    report = story.report()
     while len(json.dumps(report)) > REPORT_BYTES:
         report["msg"] = report["msg"][: len(report["msg"]) * 3 // 4]
     with contextlib.suppress(OSError), open(path, "w") as file:
         file.write(json.dumps(report))
+
+
+def settle() -> int:
+    """Wait where this is a restart in place, for memory to be free again; return the signal that ended it, or 0."""
+    mark, seconds = os.environ.get("TOOLORCH_START_MARK", ""), os.environ.get("TOOLORCH_SETTLE_SECONDS", "")
+    wait = float(seconds) if re.fullmatch(r"\d+(\.\d*)?", seconds) else 0.0
+    is_restart = bool(mark) and os.path.exists(mark)
+    with contextlib.suppress(OSError), open(mark, "a"):
+        pass
+    if not (is_restart and wait):
+        return 0
+    print(f"launcher: a restart in place; the server starts after {seconds} s, when the GPU is settled", flush=True)
+    # Left blocked: the server's start blocks them as well, and hands on what comes between.
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+    told = signal.sigtimedwait(STOPS, wait)
+    return told.si_signo if told else 0
 
 
 def main(command: list[str]) -> int:
@@ -188,7 +137,8 @@ def main(command: list[str]) -> int:
     resource.setrlimit(resource.RLIMIT_NOFILE, resource.getrlimit(resource.RLIMIT_NOFILE)[1:] * 2)
     story = Story(command)
     try:
-        code = conclude(story, Server(command, story).supervise())
+        stop = settle()
+        code = 128 + stop if stop else conclude(story, Server(command, story).supervise())
     except OSError as error:
         print(f"launcher: cannot run {command[0]}: {error}", file=sys.stderr)
         code = 127
