@@ -12,7 +12,7 @@ from typing import Literal
 from toolorch_api.pod import Toleration
 from toolorch_api.pool_reasons import PoolReason
 
-CPU, MEMORY = "cpu", "memory"
+CPU, MEMORY, PODS = "cpu", "memory", "pods"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,26 +34,32 @@ class NodeView:
     taints: tuple[Taint, ...] = ()
     cordoned: bool = False
     ready: bool = True
+    lost: bool = False
+    """Not ready for longer than its pods are left on it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """What one pod holds of a node; `holder` is how messages call it, such as "pool qwen3-32b" or "pod ml/notebook"."""
+    """What one pod holds of a node; a demand's own pod is left out, unless it is elsewhere than the demand's node."""
 
     node: str
     holder: str
+    """How messages call it, such as "pool evals/qwen3-32b" or "pod ml/notebook"."""
     requests: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """What a namespace may still request of a resource, under `name` of its ResourceQuota."""
+    """What the pods of a namespace may request of a resource."""
 
     namespace: str
     name: str
+    """Name of its ResourceQuota."""
     resource: str
+    """As in a demand's requests, such as nvidia.com/gpu."""
     hard: int
     used: int
+    """By all but the demands' own pods."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +79,20 @@ class Demand:
     gpu_products: tuple[str, ...] = ()
     node: str = ""
     """Where it is, or was told to go; it stays there as long as that node can take it."""
+    runs: bool = True
+    """Its pod is on that node already; one that was only told to go there does not wait for a node's return."""
+    min_gpu_gib: float = 0.0
+    """GiB that each GPU must have, where the node's labels say how many it has; 0: any."""
+
+    @property
+    def namespace(self) -> str:
+        """Namespace of the replica."""
+        return self.instance.partition("/")[0]
+
+    @property
+    def gpus(self) -> int:
+        """GPUs that it needs on one node."""
+        return self.requests.get(self.gpu_resource, 0)
 
 
 @dataclass(frozen=True, slots=True)

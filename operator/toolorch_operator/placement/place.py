@@ -1,0 +1,108 @@
+"""Gives every replica a node, or a reason why none takes it. PURE.
+
+Which replicas run matters more than where: where not all find a place, as many as possible do, and Spread yields to it.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from toolorch_operator.placement.choice import Group, arrange, place_group, size
+from toolorch_operator.placement.ledger import Ledger
+from toolorch_operator.placement.match import may_stay
+from toolorch_operator.placement.refusals import Refusals
+from toolorch_operator.placement.views import Demand, Holding, NodeView, Placement, Quota
+
+
+def place(
+    nodes: Iterable[NodeView], holdings: Iterable[Holding], demands: Iterable[Demand], quotas: Iterable[Quota] = ()
+) -> Placement:
+    """Return where each replica goes; one that has a node stays there while it can, whoever else would want it.
+
+    The order of the arguments' items does not matter. All GPUs of a replica are on one node.
+    """
+    demands, holdings = list(demands), list(holdings)
+    ordered, groups = arrange(nodes, demands)
+    books = Ledger(ordered, holdings, quotas)
+    settle(books, demands)
+    final = fill(books, unplaced(books, groups))
+    refusals = Refusals(final, holdings, demands)
+    why = [(group, refusals.explain(group)) for group in unplaced(final, groups)]
+    return Placement(
+        assigned={instance: ordered[n].name for instance, n in final.assigned.items()},
+        rejected={demand.instance: rejection for group, rejection in why for demand in group.demands},
+    )
+
+
+def settle(books: Ledger, demands: Iterable[Demand]) -> None:
+    """Leave replicas where they are: first those that run, then those that were told where to go."""
+    placed = sorted((d for d in demands if d.node), key=lambda d: (not d.runs, *(-n for n in size(d)), d.instance))
+    for demand in placed:
+        node = books.number(demand.node)
+        if node is not None and may_stay(books.nodes[node], demand) and books.fits(node, demand):
+            books.assign(demand, node)
+
+
+def unplaced(books: Ledger, groups: Iterable[Group]) -> list[Group]:
+    """Return the groups with those replicas only that have no place."""
+    left = (replace(g, demands=tuple(d for d in g.demands if d.instance not in books.assigned)) for g in groups)
+    return [group for group in left if group.demands]
+
+
+def fill(books: Ledger, groups: Sequence[Group]) -> Ledger:
+    """Return the books with as many replicas placed as found possible; the first way to place so many counts."""
+    hopeful = [g for g in groups if any(books.fits(n, g.sample) for n in g.nodes)]
+    total = len(books.assigned) + sum(len(g.demands) for g in hopeful)
+    best = books
+    for way in (attempt_as_asked, attempt_packed, attempt_choosy, attempt_small):
+        tried = way(books, hopeful)
+        best = tried if best is books or len(tried.assigned) > len(best.assigned) else best
+        if len(best.assigned) == total:
+            break
+    return best
+
+
+def attempt_as_asked(books: Ledger, groups: Sequence[Group]) -> Ledger:
+    """Place all in their order, each as its pool asks."""
+    return _attempt(books, groups, pack=False)
+
+
+def attempt_packed(books: Ledger, groups: Sequence[Group]) -> Ledger:
+    """Place all in their order, as tightly as possible."""
+    return _attempt(books, groups, pack=True)
+
+
+def attempt_choosy(books: Ledger, groups: Sequence[Group]) -> Ledger:
+    """Place those with the fewest nodes first, so that nobody who can go elsewhere takes theirs."""
+    return _attempt(books, sorted(groups, key=lambda g: len(g.nodes)), pack=True)
+
+
+def attempt_small(books: Ledger, groups: Sequence[Group]) -> Ledger:
+    """Place the smallest as far as all of them find a place together, then what else fits: one big one costs many."""
+    total = sum(len(g.demands) for g in groups)
+
+    def fails(count: int) -> bool:
+        chosen = _smallest(groups, count)
+        return bool(unplaced(_attempt(books, chosen, pack=True), chosen))
+
+    most = bisect_left(range(total), True, key=lambda n: fails(n + 1))
+    tried = _attempt(books, _smallest(groups, most), pack=True)
+    return _attempt(tried, list(reversed(unplaced(tried, groups))), pack=True)
+
+
+def _attempt(books: Ledger, groups: Iterable[Group], *, pack: bool) -> Ledger:
+    tried = books.copy()
+    for group in groups:
+        place_group(tried, group, pack=pack)
+    return tried
+
+
+def _smallest(groups: Sequence[Group], count: int) -> list[Group]:
+    """Return the groups, in their order, with the smallest replicas only, as many as asked for."""
+    chosen: list[Group] = []
+    for group in reversed(groups):
+        chosen.append(replace(group, demands=group.demands[:count]))
+        count -= len(chosen[-1].demands)
+    return [group for group in reversed(chosen) if group.demands]
