@@ -1,0 +1,89 @@
+"""What a fetching pod tells of itself: progress in its log, size and cause of failure in its last word. PURE."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from toolorch_api.modelpool import ModelPool
+from toolorch_operator.modelpool.fetch_job import purpose
+from toolorch_operator.modelpool.observed import JobView, ObservedPool
+
+LOG_LINES = 20
+"""Last lines of a fetching pod's log in which its newest word on the progress is looked for."""
+
+_GIB = 1 << 30
+_DIGITS = 3
+# Where the end is not known, two digits are as good as steps of a few percent.
+_DIGITS_WITHOUT_END = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Bytes that are there, and bytes that there will be (None: nobody knows)."""
+
+    done: int = 0
+    total: int | None = None
+
+    @property
+    def done_gib(self) -> str | None:
+        """GiB that are there, in steps of a percent of all where that is known, so that status seldom changes."""
+        if not self.done:
+            return None
+        if not self.total:
+            return _in_gib(self.done, _DIGITS_WITHOUT_END)
+        return _in_gib(self.done * 100 // self.total * self.total // 100, _DIGITS)
+
+    @property
+    def total_gib(self) -> str | None:
+        """GiB that there will be."""
+        return None if self.total is None else _in_gib(self.total, _DIGITS)
+
+
+def add(parts: Sequence[Progress]) -> Progress:
+    """Return the progress of several fetches as one."""
+    totals = [p.total for p in parts if p.total is not None]
+    return Progress(sum(p.done for p in parts), sum(totals) if len(totals) == len(parts) else None)
+
+
+def parse_progress(job: JobView) -> Progress:
+    """Return how far a fetch is: by its last word where it is over, else by the newest line of its log that tells."""
+    if job.succeeded:
+        done = _number(_parse(job.message), "done") or 0
+        return Progress(done, done or None)
+    lines = (_parse(line) for line in reversed(job.log.splitlines()))
+    newest = next((line for line in lines if "done" in line), {})
+    return Progress(_number(newest, "done") or 0, _number(newest, "total"))
+
+
+def parse_cause(job: JobView) -> str:
+    """Return why a fetch failed, in one line."""
+    cause = _parse(job.message).get("msg") or job.message or "it left no word"
+    return " ".join(str(cause).split())
+
+
+def weights_gib(pool: ModelPool, observed: ObservedPool) -> float | None:
+    """Return the size of the model's weights in GiB as a fetch found them, None where no fetch tells."""
+    ours = purpose(pool.spec)
+    reports = (_parse(j.message) for j in observed.jobs if j.succeeded and j.purpose.startswith(ours))
+    weights = next((found for report in reports if (found := _number(report, "weights"))), None)
+    return None if weights is None else weights / _GIB
+
+
+def _parse(text: str) -> dict[str, Any]:
+    try:
+        report = json.loads(text)
+    except ValueError:
+        return {}
+    return report if isinstance(report, dict) else {}
+
+
+def _number(report: dict[str, Any], key: str) -> int | None:
+    value = report.get(key)
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def _in_gib(size: int, digits: int) -> str:
+    return f"{float(f'{size / _GIB:.{digits}g}'):g}"
