@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from toolorch_mock.arguments import parse_options
 from toolorch_mock.deaths import choose_death
+from toolorch_mock.dialect import TOOL_FORMATS
 from toolorch_mock.faults import Crash, Fate, FaultSettings, choose_fate
 from toolorch_mock.memory import Gpu, fit_length
 from toolorch_mock.starts import count_start, hold_memory
@@ -49,6 +52,20 @@ def test_all_variables_are_read():
         88, 1.5, 20, 5, 1, Crash.RACE, 64, 2048, gpu, 2, 300, 0, 7, "other", tool_format="llama3_json"
     )
     assert parse_faults(environment) == expected
+
+
+class Asked(dict[str, str]):
+    """An environment that remembers what it was asked for."""
+
+    def get(self, name: str, default: str = "") -> str:  # type: ignore[override]
+        return self.setdefault(name, default)
+
+
+def test_every_variable_crash_and_format_is_in_the_documentation():
+    environment = Asked()
+    parse_faults(environment)
+    page = (Path(__file__).parents[2] / "docs" / "mock.md").read_text()
+    assert [word for word in (*environment, *Crash, *TOOL_FORMATS) if f"`{word}`" not in page] == []
 
 
 @pytest.mark.parametrize("value", ["x", "-1", "101", "nan", "inf"])
