@@ -131,33 +131,25 @@ class Cluster:
         resource = BY_KIND[manifest["kind"]]
         meta = manifest["metadata"]
         path = resource.path(meta["namespace"], meta["name"], "status")
-        body = {**manifest, "status": status}
-        return await self._request("update", "PUT", resource, path, body=body, subresource="status")
+        return await self._request(
+            "update", "PUT", resource, path, body={**manifest, "status": status}, subresource="status"
+        )
 
     async def merge(self, resource: Resource, namespace: str, name: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Change fields of an object by a JSON merge patch."""
-        return await self._request(
-            "patch", "PATCH", resource, resource.path(namespace, name), body=body, type_=MERGE_TYPE
-        )
+        path = resource.path(namespace, name)
+        return await self._request("patch", "PATCH", resource, path, body=body, type_=MERGE_TYPE)
 
     async def read_log(self, namespace: str, pod: str, tail_lines: int = 1) -> str:
         """Return the last lines that a pod printed; empty where it has printed nothing, or is not there."""
         path = PODS.path(namespace, pod, "log")
-        try:
-            code, _, body = await self._send("GET", path, {"tailLines": str(tail_lines)}, None, JSON_TYPE)
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise Unavailable(f"get pods/log: {type(error).__name__}: {error}") from error
-        self._metrics.count_api("get", "pods/log", code)
+        code, _, body = await self._send("get", "pods/log", "GET", path, query={"tailLines": str(tail_lines)})
         # A pod whose container is not there yet has no log: the API server calls that a bad request.
         return body.decode("utf-8", "replace") if code < 300 else ""
 
-    async def proxy_get(self, path: str) -> tuple[int, bytes]:
-        """Return status and body of a GET that the API server passes on to a Service."""
-        try:
-            code, _, body = await self._send("GET", path, None, None, JSON_TYPE)
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise Unavailable(f"proxy: {type(error).__name__}: {error}") from error
-        self._metrics.count_api("get", "services/proxy", code)
+    async def proxy(self, method: str, path: str, **sent: Any) -> tuple[int, bytes]:
+        """Return status and whole body of a request that the API server passes on to a Service; `sent` as in _send."""
+        code, _, body = await self._send(method.lower(), "services/proxy", method, path, **sent)
         return code, body
 
     async def _request(
@@ -173,28 +165,38 @@ class Cluster:
         subresource: str = "",
     ) -> dict[str, Any]:
         label = f"{resource.plural}/{subresource}" if subresource else resource.plural
-        try:
-            code, headers, text = await self._send(method, path, query, body, type_)
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            self._metrics.count_api(verb, label, type(error).__name__)
-            raise Unavailable(f"{verb} {label}: {type(error).__name__}: {error}") from error
-        self._metrics.count_api(verb, label, code)
+        typed = {"Content-Type": type_}
+        code, headers, text = await self._send(verb, label, method, path, query=query, body=body, more=typed)
         if code >= 300:
             raise parse_error(code, headers, text, f"{verb} {label}")
         return json.loads(text)  # type: ignore[no-any-return]
 
     async def _send(
-        self, method: str, path: str, query: Mapping[str, str] | None, body: Mapping[str, Any] | None, type_: str
+        self,
+        verb: str,
+        label: str,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, Any] | None = None,
+        more: Mapping[str, str] | None = None,
+        seconds: float = REQUEST_TIMEOUT,
     ) -> tuple[int, Mapping[str, str], bytes]:
         method, url, headers, sent, _ = await self._api.param_serialize(
             method,
             path,
             query_params=list((query or {}).items()),
-            header_params={"Accept": JSON_TYPE, "Content-Type": type_},
+            header_params={"Accept": JSON_TYPE, "Content-Type": JSON_TYPE, **(more or {})},
             body=body,
             auth_settings=["BearerToken"],
         )
-        async with asyncio.timeout(REQUEST_TIMEOUT):
-            response = await self._api.call_api(method, url, headers, sent, _request_timeout=REQUEST_TIMEOUT)
-            text = await response.read()
+        try:
+            async with asyncio.timeout(seconds):
+                response = await self._api.call_api(method, url, headers, sent, _request_timeout=seconds)
+                text = await response.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            self._metrics.count_api(verb, label, type(error).__name__)
+            raise Unavailable(f"{verb} {label}: {type(error).__name__}: {error}") from error
+        self._metrics.count_api(verb, label, response.status)
         return response.status, response.headers, text

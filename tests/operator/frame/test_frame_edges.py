@@ -132,13 +132,13 @@ async def test_probes_and_metrics_are_served(frame):
 
 class ProxyingCluster:
     def __init__(self) -> None:
-        self.paths: list[str] = []
+        self.asked: list[tuple[object, ...]] = []
 
-    async def proxy_get(self, path: str) -> tuple[int, bytes]:
-        self.paths.append(path)
+    async def proxy(self, method: str, path: str, *, body, more, seconds) -> tuple[int, bytes]:
+        self.asked.append((method, path, body, more, seconds))
         if path.endswith("/models"):
             return 200, json.dumps({"data": [{"id": "m", "max_model_len": 8}]}).encode()
-        return (404, b"{}") if path.endswith("/version") else (200, b"")
+        return (404, b"{}") if path.endswith("/version") else (200, b"data: [DONE]")
 
 
 async def test_a_server_is_probed_through_the_api_server():
@@ -146,12 +146,22 @@ async def test_a_server_is_probed_through_the_api_server():
     async with httpx.AsyncClient(transport=TunnelTransport(cluster)) as client:
         answer = await probe(tunnel_url("ns", "pool-0"), client)
     assert answer == Probe(True, (ServedModel("m", 8),))
-    assert cluster.paths[0] == "/api/v1/namespaces/ns/services/pool-0:8000/proxy/health"
+    assert cluster.asked[0] == ("GET", "/api/v1/namespaces/ns/services/pool-0:8000/proxy/health", None, {}, 5.0)
+
+
+async def test_a_chat_passes_the_api_server_with_its_body_id_and_patience():
+    cluster = ProxyingCluster()
+    url = f"{tunnel_url('ns', 'pool-0')}/chat/completions"
+    async with httpx.AsyncClient(transport=TunnelTransport(cluster)) as client:
+        answer = await client.post(url, json={"model": "m"}, headers={"X-Request-Id": "preflight/m/x"}, timeout=60)
+    path = "/api/v1/namespaces/ns/services/pool-0:8000/proxy/v1/chat/completions"
+    assert cluster.asked == [("POST", path, {"model": "m"}, {"X-Request-Id": "preflight/m/x"}, 60)]
+    assert answer.text == "data: [DONE]"
 
 
 async def test_an_api_server_that_is_away_is_a_probe_that_failed():
     class Away:
-        async def proxy_get(self, path: str) -> tuple[int, bytes]:
+        async def proxy(self, *_: object, **__: object) -> tuple[int, bytes]:
             raise Unavailable("away")
 
     async with httpx.AsyncClient(transport=TunnelTransport(Away())) as client:
