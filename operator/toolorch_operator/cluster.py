@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -121,19 +122,15 @@ class Cluster:
         body: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
         if ref.uid:
             body["preconditions"] = {"uid": ref.uid}
-        try:
+        with suppress(NotFound):
             await self._request("delete", "DELETE", resource, resource.path(namespace, ref.name), body=body)
-        except NotFound:
-            return
 
     async def write_status(self, manifest: Mapping[str, Any], status: Mapping[str, Any]) -> dict[str, Any]:
         """Replace the status of an object as it was read; raise Conflict where it has changed since."""
+        meta, body = manifest["metadata"], {**manifest, "status": status}
         resource = BY_KIND[manifest["kind"]]
-        meta = manifest["metadata"]
         path = resource.path(meta["namespace"], meta["name"], "status")
-        return await self._request(
-            "update", "PUT", resource, path, body={**manifest, "status": status}, subresource="status"
-        )
+        return await self._request("update", "PUT", resource, path, body=body, subresource="status")
 
     async def merge(self, resource: Resource, namespace: str, name: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Change fields of an object by a JSON merge patch."""
