@@ -29,7 +29,7 @@ def serve_command(
         ("--revision", spec.revision),
         ("--max-model-len", effective.max_model_len),
         ("--max-num-seqs", effective.max_num_seqs),
-        ("--max-num-batched-tokens", spec.max_num_batched_tokens),
+        ("--max-num-batched-tokens", effective.max_num_batched_tokens),
         ("--tool-call-parser", tools.parser if tools else None),
         ("--chat-template", chat_template),
         ("--reasoning-parser", spec.reasoning_parser),

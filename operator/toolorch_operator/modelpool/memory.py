@@ -7,27 +7,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 from toolorch_api.modelpool import ModelPoolSpec
 from toolorch_api.modelpool_status import MAX_REMEDIATIONS, Effective, Ladder, RemediationRecord
 from toolorch_api.pool_reasons import PoolReason
-from toolorch_operator.modelpool.advice import advise
-from toolorch_operator.modelpool.crashes import NO_CLASS, Crash
-from toolorch_operator.modelpool.rungs import LADDER, Change, utilization
+from toolorch_api.quantity import parse_bytes
+from toolorch_operator.modelpool.bracket import is_closed, is_too_low, with_verdict
+from toolorch_operator.modelpool.changes import RESTART, Change, Situation, step_key, utilization
+from toolorch_operator.modelpool.counts import restarts_of, with_key, with_restart, with_step
+from toolorch_operator.modelpool.crashes import HOST_OOM, Crash, Limits
+from toolorch_operator.modelpool.remedies_limits import RESTART_FIELD
+from toolorch_operator.modelpool.rungs import find_step
+from toolorch_operator.modelpool.stalls import Stall, explain
 
-# As many as the schema of status.ladder.counted takes.
-_MAX_COUNTED = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Stall:
-    """Why nothing more is changed, and what the user can do."""
-
-    reason: PoolReason
-    message: str
+__all__ = [
+    "Climb", "Stall", "climb", "find_stall", "initial_effective", "is_current", "keep_latest", "spec_hash", "start",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,26 +44,49 @@ class Climb:
 def start(spec: ModelPoolSpec, ladder: Ladder, effective: Effective, generation: int) -> Climb:
     """Return where the ladder stands before this look: as remembered, or afresh where the spec changed."""
     wanted = spec_hash(spec)
-    if ladder.spec_hash == wanted:
-        return Climb(ladder, effective)
-    return Climb(Ladder(generation=generation, spec_hash=wanted), initial_effective(spec))
+    if ladder.spec_hash != wanted:
+        return Climb(Ladder(generation=generation, spec_hash=wanted), initial_effective(spec))
+    # An earlier version of this program did not know all of the settings, and no remedy takes one away.
+    return Climb(ladder, initial_effective(spec).model_copy(update=effective.model_dump(exclude_none=True)))
 
 
 def climb(spec: ModelPoolSpec, begin: Climb, crashes: Sequence[Crash], now: datetime) -> Climb:
     """Count the crashes that were not counted yet and return the settings that they lead to."""
-    at = begin
+    at, present = begin, {crash.key for crash in crashes}
     for crash in crashes:
-        at = _step(spec, at, crash, now)
+        if is_current(spec, at, crash) and crash.key not in at.ladder.counted:
+            at = _step(spec, at, crash, now, present)
     return at
 
 
-def _step(spec: ModelPoolSpec, at: Climb, crash: Crash, now: datetime) -> Climb:
-    if not is_current(spec, at, crash) or crash.key in at.ladder.counted:
+def _step(spec: ModelPoolSpec, at: Climb, crash: Crash, now: datetime, present: Collection[str]) -> Climb:
+    found = _situation(spec, at, crash)
+    step = find_step(found)
+    if step is None:
         return at
-    change = _next_change(spec, at, crash)
-    if change is None:
+    rung, change = step
+    if _is_shared(at, crash, change):
+        return _count_silently(at, crash, change, present)
+    if at.ladder.attempts >= spec.remediation.max_attempts:
         return at
-    record = RemediationRecord(
+    ladder = _forget_verdict(found, change).model_copy(
+        update={
+            "attempts": at.ladder.attempts + 1,
+            "last_crash": crash.key,
+            "counted": with_key(at.ladder.counted, crash.key, present) or [*at.ladder.counted[1:], crash.key],
+            "steps": with_step(at.ladder.steps, crash, rung.remedy or RESTART),
+        }
+    )
+    return Climb(
+        ladder=ladder,
+        effective=change.effective,
+        records=(*at.records, _record(change, crash, now)),
+        reasons=(*at.reasons, change.reason),
+    )
+
+
+def _record(change: Change, crash: Crash, now: datetime) -> RemediationRecord:
+    return RemediationRecord(
         time=now,
         instance=crash.instance,
         signature=crash.signature,
@@ -72,58 +94,56 @@ def _step(spec: ModelPoolSpec, at: Climb, crash: Crash, now: datetime) -> Climb:
         from_=change.before,
         to=change.after,
     )
-    counted = [*at.ladder.counted, crash.key][-_MAX_COUNTED:]
-    counts = {"attempts": at.ladder.attempts + 1, "last_crash": crash.key, "counted": counted}
-    return replace(
-        at,
-        ladder=at.ladder.model_copy(update=counts),
-        effective=change.effective,
-        records=(*at.records, record),
-        reasons=(*at.reasons, change.reason),
-    )
 
 
-def _next_change(spec: ModelPoolSpec, at: Climb, crash: Crash) -> Change | None:
-    if at.ladder.attempts >= spec.remediation.max_attempts:
-        return None
-    allowed = (r for r in LADDER.get(crash.signature, ()) if r.remedy in spec.remediation.allow)
-    proposals = (rung.propose(spec, at.effective, crash) for rung in allowed)
-    return next((change for change in proposals if change is not None), None)
+def _is_shared(at: Climb, crash: Crash, change: Change) -> bool:
+    """Tell whether a change was already made for another replica that fell with this one."""
+    if change.field == RESTART_FIELD:
+        return restarts_of(crash, at.ladder.steps) < at.ladder.steps.get(step_key(crash, RESTART), 0)
+    return crash.signature == HOST_OOM and not crash.memory and any(r.signature == HOST_OOM for r in at.records)
+
+
+def _count_silently(at: Climb, crash: Crash, change: Change, present: Collection[str]) -> Climb:
+    counted = with_key(at.ladder.counted, crash.key, present)
+    if counted is None:
+        return at
+    steps = with_restart(at.ladder.steps, crash) if change.field == RESTART_FIELD else at.ladder.steps
+    return replace(at, ladder=at.ladder.model_copy(update={"counted": counted, "steps": steps}))
+
+
+def _forget_verdict(found: Situation, change: Change) -> Ladder:
+    """Return the ladder with the verdict, unless less to hold makes room in a KV cache that was too small."""
+    is_less_to_hold = is_too_low(found.crash) and change.field != "gpuMemoryUtilization"
+    if is_less_to_hold and not is_closed(found.ladder):
+        return found.ladder.model_copy(update={"too_low": None})
+    return found.ladder
+
+
+def _situation(spec: ModelPoolSpec, at: Climb, crash: Crash) -> Situation:
+    return Situation(spec, with_verdict(at.ladder, crash, utilization(spec, at.effective)), at.effective, crash)
 
 
 def is_current(spec: ModelPoolSpec, at: Climb, crash: Crash) -> bool:
     """Tell whether a crash says something about the settings that hold now, and not about earlier ones."""
-    same_spec = crash.spec_hash in ("", at.ladder.spec_hash)
-    return same_spec and crash.utilization in (None, utilization(spec, at.effective))
-
-
-def find_stall(spec: ModelPoolSpec, at: Climb, crash: Crash) -> Stall | None:
-    """Return why a current crash changes nothing any more, or None while the ladder can still act on it."""
-    rungs = LADDER.get(crash.signature, ())
-    advice = advise(crash)
-    if not rungs:
-        known = crash.signature != NO_CLASS
-        reason = PoolReason.REMEDIATION_UNKNOWN if known else PoolReason.UNCLASSIFIED_CRASH
-        return Stall(reason, f"{crash.instance} ended with {_cause(crash)}; it is restarted as it is. {advice}")
-    if not any(r.remedy in spec.remediation.allow for r in rungs):
-        names = ", ".join(r.remedy for r in rungs)
-        return Stall(
-            PoolReason.REMEDIATION_NOT_ALLOWED,
-            f"{crash.instance} ended with {_cause(crash)}, and remediation.allow lacks {names}. {advice}",
-        )
-    if at.ladder.attempts >= spec.remediation.max_attempts:
-        limit = f"all {spec.remediation.max_attempts} attempts of remediation.maxAttempts are used"
-    else:
-        limit = f"gpuMemoryUtilization is at its minimum of {utilization(spec, at.effective)}"
-    return Stall(
-        PoolReason.REMEDIATION_EXHAUSTED, f"{crash.instance} ended with {_cause(crash)}, and {limit}. {advice}"
+    now = at.effective
+    return (
+        crash.spec_hash in ("", at.ladder.spec_hash)
+        and crash.utilization in (None, utilization(spec, now))
+        and crash.limits in (None, Limits(now.max_model_len, now.max_num_seqs, now.max_num_batched_tokens))
+        and (not crash.memory or not now.memory or parse_bytes(crash.memory) == parse_bytes(now.memory))
     )
 
 
-def _cause(crash: Crash) -> str:
-    if crash.signature == NO_CLASS:
-        return f"exit code {crash.exit_code} and no known cause in its log"
-    return f"{crash.signature} (exit code {crash.exit_code})"
+def find_stall(spec: ModelPoolSpec, at: Climb, crash: Crash) -> Stall | None:
+    """Return why a current crash changes nothing any more, or None where the ladder has acted or can act on it."""
+    if crash.key in at.ladder.counted:
+        return None
+    found = _situation(spec, at, crash)
+    step = find_step(found)
+    is_spent = at.ladder.attempts >= spec.remediation.max_attempts
+    if step is not None and (not is_spent or _is_shared(at, crash, step[1])):
+        return None
+    return explain(found)
 
 
 def initial_effective(spec: ModelPoolSpec) -> Effective:
@@ -132,6 +152,7 @@ def initial_effective(spec: ModelPoolSpec) -> Effective:
         gpu_memory_utilization=spec.gpu_memory_utilization,
         max_model_len=spec.max_model_len,
         max_num_seqs=spec.max_num_seqs,
+        max_num_batched_tokens=spec.max_num_batched_tokens,
         memory=spec.resources.memory,
     )
 
@@ -141,16 +162,17 @@ def keep_latest(records: Sequence[RemediationRecord], new: Sequence[RemediationR
     return [*records, *new][-MAX_REMEDIATIONS:]
 
 
-# How many servers there are and how they are reached and proven does not change what one of them needs.
-_NO_MATTER = {
-    "replicas", "served_model_name", "placement", "startup", "preflight", "chat_template_kwargs", "external",
-    "idle_after_seconds",
+# What never reaches a pod: how many servers there are, in which order they are placed and started, how they are proven.
+_NO_MATTER: dict[str, Any] = {
+    "replicas": True, "preflight": True, "chat_template_kwargs": True, "external": True, "idle_after_seconds": True,
+    "startup": {"max_concurrent_per_node", "settle_seconds"}, "placement": {"strategy"},
+    # Of remediation, the ladder's own bounds matter: values that were reached within others may lie outside.
+    "remediation": {"max_attempts", "allow"},
 }  # fmt: skip
 
 
 def spec_hash(spec: ModelPoolSpec) -> str:
-    """Return 12 hex digits over the fields that bear on memory; fields at their default do not count."""
+    """Return 12 hex digits over the fields that a pod is made of; fields at their default do not count."""
     fields = spec.model_dump(mode="json", by_alias=True, exclude=_NO_MATTER, exclude_defaults=True)
-    remediation = fields.pop("remediation", {})
-    fields["ladder"] = remediation.get("gpuMemoryUtilization", {})
-    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:12]
+    told = {name: value for name, value in fields.items() if value != {}}
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]

@@ -2,60 +2,91 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 
-from toolorch_api.modelpool import ModelPoolSpec, Remedy
-from toolorch_api.modelpool_status import Effective
-from toolorch_api.pool_reasons import PoolReason
-from toolorch_operator.modelpool.crashes import Crash
+from toolorch_api.modelpool import Remedy
+from toolorch_operator.modelpool.changes import Change, Rung, Situation, utilization
+from toolorch_operator.modelpool.remedies_limits import (
+    cut_model_len,
+    cut_seqs_to_fit,
+    halve_sampled_seqs,
+    halve_seqs,
+    halve_seqs_if_torn,
+    halve_tokens,
+    raise_memory,
+    restart,
+)
+from toolorch_operator.modelpool.remedies_utilization import (
+    lower,
+    lower_after_kv,
+    lower_to_free,
+    raise_as_told,
+    raise_by_need,
+    raise_utilization,
+)
 
+__all__ = ["LADDER", "find_step", "list_refused", "utilization"]
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One field of status.effective that takes a new value."""
+_UTILIZATION, _TOKENS, _SEQS = Remedy.GPU_MEMORY_UTILIZATION, Remedy.MAX_NUM_BATCHED_TOKENS, Remedy.MAX_NUM_SEQS
 
-    field: str
-    """camelCase, as in the spec."""
-    before: str
-    after: str
-    reason: PoolReason
-    effective: Effective
-    """All settings after the change."""
+_SMALLER_BATCH = (Rung(_TOKENS, halve_tokens), Rung(_SEQS, halve_seqs))
 
+# A crash that came back after two lower values is not about this number alone; to lower on is the last resort.
+_LESS = (
+    Rung(_UTILIZATION, lower, times=2),
+    Rung(_TOKENS, halve_tokens, times=1),
+    Rung(_SEQS, halve_seqs, times=1),
+    Rung(_UTILIZATION, lower),
+    *_SMALLER_BATCH,
+)
+_MORE_CACHE = (Rung(_UTILIZATION, raise_utilization), *_SMALLER_BATCH)
+_LONG_CONTEXT = (
+    Rung(_UTILIZATION, raise_by_need),
+    Rung(Remedy.MAX_MODEL_LEN, cut_model_len),
+    Rung(_SEQS, halve_seqs_if_torn, times=1),
+)
 
-@dataclass(frozen=True, slots=True)
-class Rung:
-    """One remedy: what spec.remediation.allow calls it, and the change it proposes, None when used up."""
-
-    remedy: Remedy
-    propose: Callable[[ModelPoolSpec, Effective, Crash], Change | None]
-
-
-def utilization(spec: ModelPoolSpec, effective: Effective) -> int:
-    """Return the percent that servers are started with."""
-    now = effective.gpu_memory_utilization
-    return spec.gpu_memory_utilization if now is None else now
-
-
-def lower_utilization(spec: ModelPoolSpec, effective: Effective, _crash: Crash) -> Change | None:
-    """Propose one step less of gpuMemoryUtilization, never below its minimum."""
-    bounds = spec.remediation.gpu_memory_utilization
-    now = utilization(spec, effective)
-    lower = max(bounds.min, now - bounds.step)
-    if lower >= now:
-        return None
-    after = effective.model_copy(update={"gpu_memory_utilization": lower})
-    return Change(
-        "gpuMemoryUtilization", str(now), str(lower), PoolReason.GPU_MEMORY_UTILIZATION_LOWERED, effective=after
-    )
-
-
-_LOWER_UTILIZATION = Rung(Remedy.GPU_MEMORY_UTILIZATION, lower_utilization)
-
-# Lowering helps where the KV cache is already sized, and is the user's wish where the log does not tell the phase.
+# Weights that do not fit stay so, but what else held the GPU may go; a race is lost several times in a row at worst.
 LADDER: Mapping[str, tuple[Rung, ...]] = {
-    "CAPTURE_OOM": (_LOWER_UTILIZATION,),
-    "RUN_OOM": (_LOWER_UTILIZATION,),
-    "CUDA_OOM": (_LOWER_UTILIZATION,),
+    "FREE_LT": (Rung(None, restart(1)), Rung(_UTILIZATION, lower_to_free)),
+    "LOAD_OOM": (Rung(None, restart(1)),),
+    "PROFILE_OOM": _SMALLER_BATCH,
+    "SAMPLER_OOM": (
+        Rung(_SEQS, halve_sampled_seqs, times=2),
+        Rung(_UTILIZATION, lower_after_kv),
+        Rung(_SEQS, halve_sampled_seqs),
+    ),
+    "KV_NONE": _MORE_CACHE,
+    "KV_SMALL": _LONG_CONTEXT,
+    "KV_SMALL_V0": _LONG_CONTEXT,
+    "AUTOFIT": _MORE_CACHE,
+    "MAMBA": (Rung(_SEQS, cut_seqs_to_fit), Rung(_UTILIZATION, raise_utilization)),
+    "CAPTURE_OOM": _LESS,
+    "RUN_OOM": _LESS,
+    "CUDA_OOM": _LESS,
+    "RACE": (Rung(None, restart(3)),),
+    "EXT": (Rung(_UTILIZATION, raise_utilization),),
+    "CPU": (Rung(_UTILIZATION, raise_as_told),),
+    "HOST_OOM": (Rung(Remedy.HOST_MEMORY, raise_memory),),
+    "SHM": (),
 }
+
+
+def find_step(s: Situation) -> tuple[Rung, Change] | None:
+    """Return the first remedy that is allowed and finds something to change, with its change."""
+    proposals = ((rung, rung.proposal(s)) for rung in _rungs(s) if _is_allowed(rung, s))
+    return next(((rung, change) for rung, change in proposals if change is not None), None)
+
+
+def list_refused(s: Situation) -> list[Remedy]:
+    """Return the remedies that would find something to change if spec.remediation.allow held them."""
+    refused = (r for r in _rungs(s) if not _is_allowed(r, s) and r.proposal(s) is not None)
+    return list(dict.fromkeys(r.remedy for r in refused if r.remedy is not None))
+
+
+def _rungs(s: Situation) -> tuple[Rung, ...]:
+    return LADDER.get(s.crash.signature, ())
+
+
+def _is_allowed(rung: Rung, s: Situation) -> bool:
+    return rung.remedy is None or rung.remedy in s.spec.remediation.allow
