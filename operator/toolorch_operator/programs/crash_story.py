@@ -13,14 +13,13 @@ from itertools import accumulate, chain
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-CHUNK_BYTES = 1 << 16  # a pipe's capacity; longer lines are judged in pieces
-TAIL_BYTES = 2048  # the longest text, cut into narrow lines that each carry a collector's prefix
+# A pipe's capacity, beyond which lines are judged in pieces; the longest text, in narrow lines with a prefix each.
+CHUNK_BYTES, TAIL_BYTES = 1 << 16, 2048
 LEAD_BYTES, MESSAGE_BYTES = 200, 4096  # of a message: before its cause, and in all
 WHITE = b" \t\r\n"
 
-# Terminals and collectors cut lines even inside a word: text and patterns are compared without any white space.
-# Class, exit code, phase where the class implies one, text; the more specific first, since a general error often
-# precedes the sentence that explains it.
+# Class, exit code, phase where the class implies one, text. The more specific first: a general error often precedes the
+# sentence that explains it. Without white space, since terminals and collectors cut lines even inside a word.
 SIGNATURES = tuple((name, code, at, re.compile(text.replace(b" ", b"").replace(b"NUM", rb"\d+\.?\d*")))
                    for name, code, at, text in (
     ("SHM", 88, None, rb"Error while creating shared memory segment|failed to extend /dev/shm/"
@@ -69,9 +68,10 @@ FRAME = re.compile(
 )
 FATAL = b"Gotfatalsignalfromworker"  # after it vLLM kills itself: the kernel had no hand in it
 # Every text that matters holds one of these, most of them two: to look for a few words is fast.
-CAUSE_WORDS = b"emory ALLOC_FAILED seqlen( cacheblocks /dev/shm :-9 :-7 fatalsignal".split()
-START_WORDS = b"loadmodel oadingmodel oadingtook KVcachesize GPUblocks apturing Encoderc initengine startupc".split()
-START_WORDS += b'encounteredaf MQEngine MQLLM forKVcache File"'.split()
+CAUSE_WORDS = b"outofm OfMemory emoryon emoryprofil GPUmemory cacheblocks seqlen( ALLOC_FAILED /dev/shm".split()
+CAUSE_WORDS += b"auto-fit coreproc( exitcode:- heldweights alreadyuses KVCACHE_SPACE fatalsignal".split()
+START_WORDS = b"loadmodel oadingmodel oadingtook KVcache GPUblocks apturing Encoderc initengine startupcom".split()
+START_WORDS += b'graphmem encounteredaf MQEngine MQLLM File"'.split()
 
 COLOUR = re.compile(rb"\x1b?\[\d+(?:;\d+)*m")
 # What workers, compose, kubectl, CRI, journald and vLLM's own logger put before a line.
@@ -110,8 +110,8 @@ def quote(pieces: list[Piece], offset: int) -> str:
     first = pieces[0]
     letters = [at for at in range(first.prefix, len(first.line)) if first.line[at] not in WHITE]
     start = max(0, letters[offset] - LEAD_BYTES)
-    words = [first.line[start : start + MESSAGE_BYTES], *(piece.line[piece.prefix :] for piece in pieces[1:])]
-    return b" ".join(map(bytes.strip, words)).decode("utf-8", "replace")
+    lines = [first.line[start : start + MESSAGE_BYTES], *(piece.line[piece.prefix :] for piece in pieces[1:])]
+    return b" ".join(map(bytes.strip, lines)).decode("utf-8", "replace")
 
 
 def number(field: str, text: bytes) -> int | float:
@@ -131,7 +131,7 @@ class Story:
         self.tails: dict[int, bytes] = {}
         told = re.search(r"--gpu[-_]memory[-_]utilization[ =](\d*\.?\d+)", " ".join(command))
         self.told: dict[str, Any] = {"gmu": float(told.group(1))} if told else {}
-        self.found: dict[str, Any] = {}
+        self.found: dict[str, Any] = {}  # numbers of the best explanation
         self.fields = dict(self.told)
 
     def feed(self, stream: int, chunk: bytes) -> None:

@@ -125,9 +125,9 @@ def settle() -> int:
         pass
     if not (is_restart and wait):
         return 0
-    print(f"launcher: a restart in place; the server starts after {seconds} s, when the GPU is settled", flush=True)
     # Left blocked: the server's start blocks them as well, and hands on what comes between.
     signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
+    print(f"launcher: a restart in place; the server starts after {seconds} s, when the GPU is settled", flush=True)
     told = signal.sigtimedwait(STOPS, wait)
     return told.si_signo if told else 0
 

@@ -2,10 +2,10 @@
 
 import ast
 import json
-from pathlib import Path
 
 import pytest
 
+from toolorch_operator import programs
 from toolorch_operator.programs import launcher
 from toolorch_operator.programs.crash_story import Story
 
@@ -160,5 +160,6 @@ def test_a_report_is_cut_to_what_the_kubelet_reads(tmp_path):
     assert report["msg"].startswith("(Worker_TP1 pid=9) torch.OutOfMemoryError")
 
 
-def test_its_grammar_is_that_of_python_3_8():
-    ast.parse(Path(launcher.__file__).read_text(), feature_version=(3, 8))
+@pytest.mark.parametrize("name", programs.sources())
+def test_its_grammar_is_that_of_python_3_8(name):
+    ast.parse(programs.sources()[name], feature_version=(3, 8))
