@@ -24,7 +24,9 @@ _FAILURE_RULES = [{"action": "Ignore", "onPodConditions": [{"type": "DisruptionT
 _ROUTINE_WAITS = ("ContainerCreating", "PodInitializing")
 
 
-def build_job(pool: ModelPool, name: str, purpose: str, pod_spec: Mapping[str, Any], deadline_seconds: int) -> Manifest:
+def build_job(
+    pool: ModelPool, name: str, purpose: str, pod_spec: Mapping[str, Any], deadline_seconds: int | None = None
+) -> Manifest:
     """Return a Job of the pool that is kept until the operator deletes it."""
     # The pool's Services select by its name, and must not send requests to a pod that serves nothing.
     pod_labels = {LABEL_MANAGED_BY: MANAGED_BY, LABEL_KIND: KIND, LABEL_PURPOSE: purpose}
@@ -40,7 +42,7 @@ def build_job(pool: ModelPool, name: str, purpose: str, pod_spec: Mapping[str, A
         },
         "spec": {
             "backoffLimit": _BACKOFF_LIMIT,
-            "activeDeadlineSeconds": deadline_seconds,
+            **({"activeDeadlineSeconds": deadline_seconds} if deadline_seconds else {}),
             "podReplacementPolicy": "Failed",
             "podFailurePolicy": {"rules": _FAILURE_RULES},
             "template": {"metadata": {"labels": pod_labels}, "spec": pod_spec},
