@@ -1,0 +1,170 @@
+"""Asks model servers in the background, so that no reconcile waits for them: one task per start of a server. EDGE."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import httpx
+import structlog
+
+from toolorch_operator import models
+from toolorch_operator.modelpool.observed import Probe, ProbeTarget
+from toolorch_operator.modelpool.patience import is_other_question, is_useful, open_exam, pause_after
+from toolorch_operator.modelpool.progress import ProgressNote, note_progress
+from toolorch_operator.owner import Key
+from toolorch_operator.tunnel import tunnel_url
+
+EXAMS_AT_ONCE = 16
+"""Over all pools: each holds a connection for seconds, and the servers of a large pool come up together."""
+STALL_SECONDS = 180.0
+"""No step of an engine takes so long, not even the prefill of the longest context."""
+PROGRESS_SECONDS = 10.0
+"""Between two looks at a server's counters: a stall is seen soon after its limit, at the price of one small GET."""
+UNASKED_SECONDS = 1800.0
+"""Pools are looked at every few minutes; one that was not for so long is gone."""
+_AFTER_BUG_SECONDS = 60.0
+
+log = structlog.get_logger("prober")
+
+_Name = tuple[Key, str, str]
+"""Owner, target key and identity of a server's start."""
+
+
+class _Unwanted(Exception):  # noqa: N818 - no error: nobody wants to know any more
+    """The server's owner is gone."""
+
+
+@dataclass(slots=True)
+class _Watch:
+    """One server that is asked, and what is known of it."""
+
+    owner: Key
+    url: str
+    door: httpx.AsyncClient
+    target: ProbeTarget
+    asked: float
+    probe: Probe | None = None
+    task: asyncio.Task[None] | None = None
+
+
+class Prober:
+    """Keeps the answers of servers; `wake` is called with the owner whenever one of them has something new to say.
+
+    `tunnel` reaches servers in a cluster that this program is not in; `clock` counts seconds, `sleep` waits for them.
+    `wake` is also called when a server's stalled_seconds cross `stall_seconds`.
+    """
+
+    def __init__(
+        self,
+        client: httpx.AsyncClient,
+        tunnel: httpx.AsyncClient | None,
+        clock: Callable[[], float],
+        wake: Callable[[Key], None],
+        *,
+        stall_seconds: float = STALL_SECONDS,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._client = client
+        self._tunnel = tunnel
+        self._clock = clock
+        self._wake = wake
+        self._stall_seconds = stall_seconds
+        self._sleep = sleep
+        self._exams = asyncio.Semaphore(EXAMS_AT_ONCE)
+        self._watches: dict[_Name, _Watch] = {}
+
+    def answers(self, owner: Key, namespace: str, targets: Sequence[ProbeTarget]) -> Mapping[str, Probe]:
+        """Return what is known of an owner's servers, by target key, and have the rest asked; others are forgotten."""
+        wanted = {(owner, t.key, t.identity): t for t in targets}
+        for name in [n for n in self._watches if n[0] == owner and n not in wanted]:
+            self._drop(name)
+        watches = [self._watch(name, namespace, target) for name, target in wanted.items()]
+        return {w.target.key: w.probe for w in watches if w.probe is not None}
+
+    def forget(self, owner: Key) -> None:
+        """Ask an owner's servers no more: it is gone."""
+        self.answers(owner, "", ())
+
+    async def close(self) -> None:
+        """Ask nobody any more, and wait until that is so."""
+        tasks = [w.task for w in self._watches.values() if w.task is not None]
+        for name in list(self._watches):
+            self._drop(name)
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _watch(self, name: _Name, namespace: str, target: ProbeTarget) -> _Watch:
+        """Return the watch over a server, a new one where there is none or the question has changed."""
+        watch = self._watches.get(name)
+        if watch is None or is_other_question(watch.target, target, watch.probe):
+            self._drop(name)
+            url, door = target.url, self._client
+            if self._tunnel is not None and not target.external:
+                url, door = tunnel_url(namespace, target.key), self._tunnel
+            watch = self._watches[name] = _Watch(name[0], url, door, target, self._clock())
+            watch.task = asyncio.create_task(self._run(name, watch), name=f"probe {target.key}")
+        watch.asked = self._clock()
+        return watch
+
+    def _drop(self, name: _Name) -> None:
+        watch = self._watches.pop(name, None)
+        if watch is not None and watch.task is not None:
+            watch.task.cancel()
+
+    async def _run(self, name: _Name, watch: _Watch) -> None:
+        while True:
+            try:
+                await self._follow(watch)
+            except _Unwanted:
+                # Only its own entry: another watch may have the name by now.
+                if self._watches.get(name) is watch:
+                    del self._watches[name]
+                return
+            except Exception:  # a bug with one server must not end the watch over it
+                log.exception("bug", server=watch.target.key)
+                await self._sleep(_AFTER_BUG_SECONDS)
+
+    async def _follow(self, watch: _Watch) -> None:
+        """Ask a server until it is useful, then look at its progress; an external one is asked for ever."""
+        failures, target = 0, watch.target
+        while not is_useful(probe := await self._ask(watch), target.exam) or target.external:
+            await self._pause(watch, pause_after(probe, target, failures))
+            failures += 1
+        note: ProgressNote | None = None
+        while True:
+            await self._pause(watch, PROGRESS_SECONDS)
+            note = await self._look(watch, note)
+
+    async def _pause(self, watch: _Watch, seconds: float) -> None:
+        await self._sleep(seconds)
+        if self._clock() - watch.asked > UNASKED_SECONDS:
+            raise _Unwanted
+
+    async def _ask(self, watch: _Watch) -> Probe:
+        """Ask a server once, with the exam that it still has to pass, and tell what is new."""
+        target, known = watch.target, watch.probe
+        exam = open_exam(target, known)
+        if exam is None:
+            ask = models.probe_external if target.external else models.probe
+            probe = await ask(watch.url, watch.door)
+            probe = replace(probe, preflight=known.preflight) if known is not None and probe.healthy else probe
+        else:
+            async with self._exams:
+                probe = await models.examine(watch.url, watch.door, exam, external=target.external)
+        if probe != known:
+            watch.probe = probe
+            self._wake(watch.owner)
+        return probe
+
+    async def _look(self, watch: _Watch, note: ProgressNote | None) -> ProgressNote | None:
+        """Sample a server's progress; one that does not tell of any is not called stalled."""
+        sample = await models.read_progress(watch.url, watch.door)
+        if sample is None or watch.probe is None:
+            return note
+        note = note_progress(note, sample, self._clock())
+        before, watch.probe = watch.probe, replace(watch.probe, stalled_seconds=note.stalled_seconds)
+        limit = self._stall_seconds
+        if (before.stalled_seconds >= limit) != (note.stalled_seconds >= limit):
+            self._wake(watch.owner)
+        return note
