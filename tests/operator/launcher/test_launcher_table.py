@@ -40,11 +40,10 @@ def journal(lines):
 
 
 def coloured(lines):
-    """Colours and a container runtime's time stamps, cut at a width at which words break, each piece stamped."""
-    stamp = "2025-08-01T10:11:12.123456789Z stderr F "
-    text = "".join(f"\x1b[1;36m(EngineCore_0 pid=272)\x1b[0;0m ERROR 08-01 10:11:12 [core.py:632] {x}\n" for x in lines)
-    pieces = [line[at : at + 97] for line in text.splitlines() for at in range(0, len(line), 97)]
-    return "".join(f"{stamp}{piece}\n" for piece in pieces)
+    """A container runtime's time stamps and a worker's coloured name before each piece of a line that broke words."""
+    stamp = "2025-08-01T10:11:12.123456789Z stderr F \x1b[1;36m(EngineCore_0 pid=272)\x1b[0;0m "
+    text = [f"ERROR 08-01 10:11:12 [core.py:632] {line}" for line in lines]
+    return "".join(f"{stamp}{line[at : at + 97]}\n" for line in text for at in range(0, len(line), 97))
 
 
 def ranks(lines):
@@ -241,3 +240,33 @@ def test_the_last_words_have_a_class(style, lines, class_, code, phase, numbers,
     assert report.pop("phase", None) == phase
     assert report.pop("msg")
     assert report == numbers
+
+
+@pytest.mark.parametrize(("class_", "words"), [(key[0], row[1]) for key, rows in TABLE.items() for row in rows])
+def test_the_words_are_heard_among_those_of_a_server_that_serves(class_, words):
+    story = Story(["vllm"])
+    story.feed(1, b"INFO Application startup complete.\n" + b"INFO answered\n" * 1000)
+    for line in words:
+        story.feed(1, line.encode() + b"\n")
+    is_general = class_ in ("LOAD_OOM", "PROFILE_OOM", "CAPTURE_OOM", "CUDA_OOM") and "Failed to load" not in words[-1]
+    assert story.name == ("RUN_OOM" if is_general else class_)
+
+
+@pytest.mark.parametrize(
+    ("line", "phase"),
+    [(line, phase) for signs in START.values() for phase, line in enumerate(signs, start=1)]
+    + [
+        ("Encoder cache will be initialized with a budget of 98304 tokens", 2),
+        ("Profiling CUDA graph memory: PIECEWISE=51", 2),
+        ("Memory profiling takes 1.20 seconds", 3),
+        ("Capturing the model for CUDA graphs.", 3),
+        ("Explicitly set (1.0/16.59) GiB for KV cache on node 0.", 3),
+        ("EngineCore encountered a fatal error.", 4),
+        ("MQEngineDeadError: Engine loop is not running.", 4),
+        ("MQLLMEngine is already dead, terminating server process", 4),
+    ],
+)
+def test_each_sign_of_a_start_is_seen_by_itself(line, phase):
+    story = Story(["vllm"])
+    story.feed(1, f"(EngineCore pid=7) INFO 11-21 14:08:52 [core.py:402] {line}\n".encode())
+    assert story.phase == phase
