@@ -32,6 +32,15 @@ _HUB_COMMAND = ("hf", "download", "{model}")
 # What the hub calls the newest version of a model.
 _NEWEST = "main"
 _OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
+_COMMAND_ENV = {
+    # A bar that draws itself anew all the time would hide the lines that tell the progress.
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    # Nothing is called that the spec does not name.
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_UPDATE_CHECK": "1",
+    "NO_COLOR": "1",
+    "PYTHONUNBUFFERED": "1",
+}
 _TRUE = ("1", "on", "yes", "true")
 _HASH_DIGITS = 8
 
@@ -87,14 +96,12 @@ def build_fetch_job(pool: ModelPool, defaults: Defaults, node: str = "", near: s
         pair("tmp", "/tmp", {"emptyDir": {}}),
     ]
     program = ["python3", f"{PROGRAMS_FOLDER}/{_PROGRAM}", spec.model, spec.revision or _NEWEST]
-    # A bar that draws itself anew all the time would hide the lines that tell the progress.
-    ours = {**USER_ENV, **CACHE_ENV, "HF_HUB_DISABLE_PROGRESS_BARS": "1", "PYTHONUNBUFFERED": "1"}
     container = {
         "name": PURPOSE,
         "image": _image(spec, defaults),
         "command": [*program, "--", *_command(spec, defaults)],
         "workingDir": CACHE_FOLDER,
-        "env": merge_env(spec, ours),
+        "env": merge_env(spec, USER_ENV | CACHE_ENV | _COMMAND_ENV),
         "resources": _RESOURCES,
         "terminationMessagePolicy": "File",
         "securityContext": CONTAINER_SECURITY,

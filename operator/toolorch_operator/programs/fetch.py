@@ -24,6 +24,7 @@ TICK_SECONDS = 5.0  # a model takes minutes; nobody looks more often
 LAST_LINES = 20  # of a failed command's output, for the report; the cause stands at the end
 NO_COMMAND = 127  # a shell's exit code for a command that is not there
 SECRET_NAME = re.compile("TOKEN|KEY|SECRET|PASS", re.IGNORECASE)  # variables whose values belong in no report
+COLOR = re.compile(r"\x1b\[[0-9;]*m")
 SHORTEST_SECRET = 6  # a shorter value, such as "1" or "true", would blank ordinary words
 INDEX = "model.safetensors.index.json"
 
@@ -122,8 +123,9 @@ def say(line: str) -> None:
         sys.stdout.flush()
 
 
-def hide_secrets(text: str, environ: dict[str, str]) -> str:
-    """Return a text without the values of variables that are named like secrets."""
+def clean(text: str, environ: dict[str, str]) -> str:
+    """Return a text without colours, and without the values of variables that are named like secrets."""
+    text = COLOR.sub("", text)
     for name, value in environ.items():
         if SECRET_NAME.search(name) and len(value) >= SHORTEST_SECRET:
             text = text.replace(value, "***")
@@ -153,7 +155,7 @@ def main(model: str, revision: str, command: list[str], tick_seconds: float = TI
         code, message = fetch.wait(cache, tick_seconds), "\n".join(fetch.lines)
     report: dict[str, Any] = {"v": 1, "done": cache.size(), "weights": cache.weights()}
     if code:
-        report["msg"] = hide_secrets(message, environ)
+        report["msg"] = clean(message, environ)
     write_report(environ.get("TOOLORCH_TERMINATION_LOG", "/dev/termination-log"), report)
     return code
 

@@ -114,7 +114,10 @@ def test_the_hubs_own_command_is_told_its_total(start, tmp_path):
 
 
 def test_a_command_that_fails_leaves_its_last_lines_and_no_token(start):
-    code = "import os; [print(i) for i in range(99)]; print('refused', os.environ['HF_TOKEN']); raise SystemExit(3)"
+    code = (
+        "import os; [print(i) for i in range(99)]\n"
+        "print('\\x1b[1mrefused\\x1b[0m', os.environ['HF_TOKEN']); raise SystemExit(3)"
+    )
     run = start(code, HF_TOKEN="hf_canary_token")
     assert run.end() == 3
     assert run.report["msg"].endswith("98\nrefused ***")
