@@ -17,6 +17,8 @@ _MARKS = (
     (r"</?tool_call>", "hermes"),
     (r"<｜tool▁calls?▁begin｜>", "deepseek_v3"),
     (r"<\|tool_calls_section_begin\|>", "kimi_k2"),
+    (r"<\|tool_call\|>", "granite"),
+    (r"\bfunctools\[", "phi4_mini_json"),
 )
 _BARE_JSON = re.compile(r'\{\s*"name"\s*:\s*"[\w.-]+"\s*,\s*"(?:parameters|arguments)"\s*:')
 
