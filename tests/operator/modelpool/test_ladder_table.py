@@ -137,7 +137,7 @@ TOLD = {"need": 16.0, "avail": 7.43, "est": 60832, "mml": 131072}
             id="the cache lacks little and the GPU's size is not told: one step more",
         ),
         pytest.param(
-            AT_85, {}, ("KV_SMALL", TOLD), ("maxModelLen", "131072", "60832"), id="the cache lacks half: a context that fits"
+            AT_85, {}, ("KV_SMALL", TOLD), ("maxModelLen", "131072", "60832"), id="the cache lacks half: what fits"
         ),
         pytest.param(
             ALL_SET,
@@ -199,11 +199,11 @@ TOLD = {"need": 16.0, "avail": 7.43, "est": 60832, "mml": 131072}
             ("maxNumSeqs", "64", "32"),
             id="the sampler again, before the cache was sized: fewer sequences",
         ),
-        pytest.param(AT_85, {}, ("MAMBA", {"seqs": 37}), ("maxNumSeqs", "unset", "37"), id="as many as Mamba's cache holds"),
+        pytest.param(AT_85, {}, ("MAMBA", {"seqs": 37}), ("maxNumSeqs", "unset", "37"), id="what Mamba's cache holds"),
         pytest.param(
             AT_85, {}, ("MAMBA", {"seqs": 0}), ("gpuMemoryUtilization", "85", "90"), id="Mamba's cache holds none: more"
         ),
-        pytest.param(AT_85, {}, ("FREE_LT", {"free": 15.0, "total": 20.0}), ("restart", "0", "1"), id="the GPU is not free yet"),
+        pytest.param(AT_85, {}, ("FREE_LT", {"free": 15.0, "total": 20.0}), ("restart", "0", "1"), id="not free yet"),
         pytest.param(
             AT_85,
             {"steps": {"FREE_LT/Restart": 1, "FREE_LT/Restart/p-0": 1}},
@@ -214,10 +214,10 @@ TOLD = {"need": 16.0, "avail": 7.43, "est": 60832, "mml": 131072}
         pytest.param(AT_85, {}, ("RACE", {}), ("restart", "0", "1"), id="a race is run again"),
         pytest.param(AT_85, {}, ("LOAD_OOM", {}), ("restart", "0", "1"), id="weights do not fit: one more try"),
         pytest.param(
-            {"resources": {"memory": "32Gi"}}, {}, ("HOST_OOM", {}), ("memory", "32Gi", "49152Mi"), id="the kernel killed it"
+            {"resources": {"memory": "32Gi"}}, {}, ("HOST_OOM", {}), ("memory", "32Gi", "49152Mi"), id="host memory"
         ),
         pytest.param(
-            {"resources": {"memory": "1000001k"}}, {}, ("HOST_OOM", {}), ("memory", "1000001k", "1431Mi"), id="decimal memory"
+            {"resources": {"memory": "1000001k"}}, {}, ("HOST_OOM", {}), ("memory", "1000001k", "1431Mi"), id="decimal"
         ),
     ],
 )  # fmt: skip
@@ -264,17 +264,17 @@ FREE = {"free": 8.0, "total": 20.0}
     [
         pytest.param({}, [("SHM", {})], "SharedMemoryTooSmall", "resources.sharedMemory", id="shared memory"),
         pytest.param({}, [("LOAD_OOM", {})] * 2, "ModelDoesNotFit", "tensorParallelSize", id="the weights, twice"),
-        pytest.param({}, [("FREE_LT", FREE)] * 2, "GPUOccupied", "8 of 20 GiB were free", id="a GPU in others' hands"),
+        pytest.param({}, [("FREE_LT", FREE)] * 2, "GPUOccupied", "8 of 20 GiB were free", id="an occupied GPU"),
         pytest.param({}, [("RACE", {})] * 4, "RemediationExhausted", "GPUs that nobody else uses", id="four races"),
-        pytest.param({}, [("RUN_OOM", {})] * 7, "RemediationExhausted", "all 6 attempts", id="the attempts are used up"),
+        pytest.param({}, [("RUN_OOM", {})] * 7, "RemediationExhausted", "all 6 attempts", id="no attempt is left"),
         pytest.param(
-            {"remediation": {"maxAttempts": 0}}, [("RUN_OOM", {})], "RemediationExhausted", "maxAttempts is 0", id="none"
+            {"remediation": {"maxAttempts": 0}}, [("RUN_OOM", {})], "RemediationExhausted", "maxAttempts is 0", id="0"
         ),
         pytest.param(
             allow("MaxModelLen"), [("RUN_OOM", {})], "RemediationNotAllowed",
             "remediation.allow lacks GpuMemoryUtilization, MaxNumSeqs", id="the remedy is not allowed",
         ),
-        pytest.param(allow(), [("HOST_OOM", {})], "RemediationNotAllowed", "lacks HostMemory", id="memory is not allowed"),
+        pytest.param(allow(), [("HOST_OOM", {})], "RemediationNotAllowed", "lacks HostMemory", id="nothing is allowed"),
         pytest.param(
             {"gpuMemoryUtilization": 95} | allow("GpuMemoryUtilization"), [("KV_NONE", {})], "RemediationNotAllowed",
             "at its maximum of 95", id="the maximum is reached",
@@ -294,7 +294,7 @@ FREE = {"free": 8.0, "total": 20.0}
             "MemoryBracketClosed", "at gpuMemoryUtilization 87 the KV cache did not fit, and at 90 memory ran out",
             id="between too low and too high is nothing",
         ),
-        pytest.param({}, [("NEW_CLASS", {})], "RemediationUnknown", "kubectl logs --previous", id="a class of later days"),
+        pytest.param({}, [("NEW_CLASS", {})], "RemediationUnknown", "kubectl logs --previous", id="a new class"),
     ],
 )  # fmt: skip
 def test_where_nothing_more_is_changed_the_pool_says_why(noon, spec, crashes, reason, words):
