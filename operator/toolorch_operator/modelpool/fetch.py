@@ -116,7 +116,9 @@ def _sum_up(pool: ModelPool, legs: Sequence[_Leg], surplus: tuple[Ref, ...]) -> 
     """Return the whole of all legs: the gravest of them speaks."""
     if not legs:
         why = "the model is fetched once a replica has a node"
-        status = Fetch(state=FetchState.WAITING, message=why)
+        before = pool.status.fetch
+        # A pool that sleeps has no node, and what was fetched is still there.
+        status = before if before.state is FetchState.DONE else Fetch(state=FetchState.WAITING, message=why)
         return FetchPlan(status, delete=surplus, is_done=False, holdup=why)
     worst = min(legs, key=lambda leg: (_GRAVITY.index(leg.state), leg.node))
     done_nodes = frozenset(leg.node for leg in legs if leg.state is FetchState.DONE)

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from toolorch_api.modelpool import ModelPool
-from toolorch_api.modelpool_status import FetchState
+from toolorch_api.modelpool_status import Fetch, FetchState
 from toolorch_api.pool_reasons import PoolReason
 from toolorch_operator.defaults import Defaults
 from toolorch_operator.modelpool.fetch import plan_fetch
@@ -271,6 +271,12 @@ def test_per_node_nothing_is_fetched_before_a_node_is_known_nor_where_only_the_s
     early = plan(pool, nodes=[])
     assert (early.create, early.is_done, early.status.state) == ((), False, FetchState.WAITING)
     assert plan(pool, nodes=None).is_done
+
+
+def test_a_pool_that_sleeps_has_its_files_still():
+    pool = make_pool(cache=FOLDER)
+    awake = pool.model_copy(update={"status": pool.status.model_copy(update={"fetch": Fetch(state=FetchState.DONE)})})
+    assert plan(awake, nodes=[]).status.state is FetchState.DONE
 
 
 def test_a_pool_at_zero_fetches_nothing():
