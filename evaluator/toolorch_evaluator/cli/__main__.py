@@ -19,6 +19,8 @@ from rich.console import Console
 from toolorch_evaluator.cli.errors import BadInputError, CommandExit, RunFailedError
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+servers = typer.Typer(add_completion=False)
+app.add_typer(servers, name="servers")
 
 
 def _show_version(wanted: bool) -> None:
@@ -62,12 +64,20 @@ def run(
             "--api-key", metavar="POOL=VARIABLE", help="Environment variable with an external pool's key; repeatable."
         ),
     ] = None,
+    keep_servers: Annotated[
+        bool,
+        typer.Option(
+            "--keep-servers", help="Leave the model servers running; the same pools use them again in a later run."
+        ),
+    ] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Run anew, though a run of these documents is there.")] = False,
 ) -> None:
     """Run an evaluation on this machine, without a cluster.
 
-    Pools become local model servers, which end with the run. The same command again resumes an interrupted run, and
-    shows a finished one. Exit codes: 0 complete, 2 bad input, 3 failed, 130 interrupted.
+    Pools become local model servers, which end with the run unless --keep-servers is given. The same command again
+    resumes an interrupted run, and shows a finished one.
+
+    Exit codes: 0 complete, 2 bad input, 3 failed, 130 interrupted.
     """
     with _foreseen():
         # Imported here: --help and --version need none of it.
@@ -80,10 +90,41 @@ def run(
             endpoints=_pairs("--endpoint", endpoints or ()),
             api_keys=_pairs("--api-key", api_keys or ()),
             uid=uuid.uuid4().hex if fresh else "",
+            keep_servers=keep_servers,
         )
         with tempfile.TemporaryDirectory(prefix="toolorch-", ignore_cleanup_errors=True) as scratch:
             work = carry_out(request, Path(scratch), Console(), Console(stderr=True))
             asyncio.run(_until_terminated(work))
+
+
+@servers.callback(invoke_without_command=True)
+def _list_servers(context: typer.Context) -> None:
+    """List the model servers that `toolorch run --keep-servers` left running on this machine."""
+    if context.invoked_subcommand is not None:
+        return
+    with _foreseen():
+        from toolorch_evaluator.cli.notes import notes_folder
+        from toolorch_evaluator.cli.servers import list_servers
+
+        _print(asyncio.run(list_servers(notes_folder())))
+
+
+@servers.command("stop")
+def _stop_servers(
+    pools: Annotated[list[str] | None, typer.Argument(metavar="[POOL]...", help="Pools whose servers end.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="End all kept servers.")] = False,
+) -> None:
+    """End kept model servers."""
+    with _foreseen():
+        from toolorch_evaluator.cli.notes import notes_folder
+        from toolorch_evaluator.cli.servers import stop_servers
+
+        _print(asyncio.run(stop_servers(notes_folder(), pools or (), everything)))
+
+
+def _print(lines: Sequence[str]) -> None:
+    for line in lines:
+        typer.echo(line)
 
 
 async def _until_terminated(work: Coroutine[Any, Any, None]) -> None:

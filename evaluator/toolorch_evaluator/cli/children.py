@@ -34,6 +34,10 @@ class Child:
             await asyncio.sleep(_LOOK_SECONDS)
         return code if code >= 0 else 128 - code
 
+    def terminate(self) -> None:
+        """Ask it to end."""
+        self.program.terminate()
+
     @property
     def has_ended(self) -> bool:
         """Whether it ran to its end; what it left behind is cleared when somebody waits for it."""
@@ -98,7 +102,7 @@ class Children:
     async def stop(self, child: Child) -> int:
         """End a program, SIGTERM first and SIGKILL for its group after the grace, and return its exit code."""
         if not child.has_ended:
-            child.program.terminate()
+            child.terminate()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(child.wait(), self._grace)
             guard.kill([child.group])

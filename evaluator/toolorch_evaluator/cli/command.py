@@ -16,6 +16,8 @@ from toolorch_evaluator.cli.documents import RunDocuments, load_run
 from toolorch_evaluator.cli.errors import RunFailedError
 from toolorch_evaluator.cli.identity import identified, run_uid, scaled
 from toolorch_evaluator.cli.machine import furnish, point_elsewhere
+from toolorch_evaluator.cli.notes import answering, notes_folder, read_notes
+from toolorch_evaluator.cli.reuse import KeptServers
 from toolorch_evaluator.cli.session import Outcome, Setting, run_session
 
 
@@ -30,6 +32,7 @@ class Request:
     api_keys: Mapping[str, str]
     uid: str
     """Identity of the run; empty: that of its documents."""
+    keep_servers: bool = False
 
 
 async def carry_out(request: Request, scratch: Path, out: Console, err: Console) -> None:
@@ -37,7 +40,10 @@ async def carry_out(request: Request, scratch: Path, out: Console, err: Console)
     documents = load_run(request.files, request.name)
     display = open_display(err)
     try:
-        setting = _prepare(documents, request, scratch, display.say)
+        notes = notes_folder()
+        alive = read_notes(notes)
+        servers = KeptServers(notes, alive, await answering(alive))
+        setting = _prepare(documents, request, scratch, display.say, servers)
         outcome = await run_session(setting, display)
     finally:
         display.close()
@@ -47,7 +53,9 @@ async def carry_out(request: Request, scratch: Path, out: Console, err: Console)
         raise RunFailedError(f"{outcome.run.metadata.name} failed: {outcome.run.status.reason}")
 
 
-def _prepare(documents: RunDocuments, request: Request, scratch: Path, say: Callable[[str], None]) -> Setting:
+def _prepare(
+    documents: RunDocuments, request: Request, scratch: Path, say: Callable[[str], None], servers: KeptServers
+) -> Setting:
     """Fit the documents to this machine; what is done differently than in a cluster is said."""
     uid = request.uid or run_uid(documents.run, documents.pools)
     if documents.run.spec.output is not None:
@@ -60,14 +68,19 @@ def _prepare(documents: RunDocuments, request: Request, scratch: Path, say: Call
             f" {spec.concurrency_per_shard}: this machine has {os.cpu_count()} cores"
         )
     pools = point_elsewhere(documents.pools, request.endpoints)
-    machine = furnish(pools, documents.references, request.api_keys, scratch)
-    return Setting(run, pools, machine, request.output, scratch)
+    machine = furnish(pools, documents.references, request.api_keys, scratch, servers=servers)
+    for instance, note in machine.kept.items():
+        say(f"{instance}: reuses the server on port {note.port} (pid {note.pid})")
+    return Setting(run, pools, machine, request.output, scratch, servers.folder, request.keep_servers)
 
 
 def _describe_end(outcome: Outcome) -> list[str]:
     now = datetime.now(UTC)
     run = outcome.run.model_dump(mode="json", by_alias=True)
-    pools = [pool.model_dump(mode="json", by_alias=True) for pool in outcome.pools]
+    pools = [
+        {**pool.model_dump(mode="json", by_alias=True), "servers": outcome.servers.get(pool.metadata.name, "")}
+        for pool in outcome.pools
+    ]
     if outcome.is_new:
         return ["", render_end(run, pools, now), "", *render_score(outcome.run)]
     name = outcome.run.metadata.name

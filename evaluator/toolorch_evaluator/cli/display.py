@@ -18,6 +18,8 @@ from toolorch_evaluator.cli.table import render_table
 
 # Often enough to be believed, seldom enough for a build's log.
 _PLAIN_SECONDS = 5.0
+# A cluster has no such column: there a pool outlives every run.
+_SERVERS = {"name": "SERVERS", "type": "string", "jsonPath": ".servers"}
 
 
 class Display(Protocol):
@@ -108,7 +110,8 @@ def describe(run: EvalRun) -> str:
 
 def render_end(run: Mapping[str, Any], pools: Sequence[Mapping[str, Any]], now: datetime) -> str:
     """Return what `kubectl get modelpools,evalruns -o wide` would print."""
-    tables = [render_table(pools, POOL_COLUMNS, now)] if pools else []
+    columns = [*POOL_COLUMNS, _SERVERS] if any(pool.get("servers") for pool in pools) else POOL_COLUMNS
+    tables = [render_table(pools, columns, now)] if pools else []
     tables.append(render_table([run], RUN_COLUMNS, now))
     return "\n\n".join("\n".join(table) for table in tables)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,9 @@ from toolorch_api.modelpool import Engine, ModelPool
 from toolorch_api.serving import External
 from toolorch_evaluator.cli.errors import BadInputError
 from toolorch_evaluator.cli.gpus import allot_gpus, list_gpus
+from toolorch_evaluator.cli.notes import Note
 from toolorch_evaluator.cli.references import References
+from toolorch_evaluator.cli.reuse import NO_SERVERS, Ask, KeptServers, build_ask, held_gpus, match_notes
 from toolorch_mock.executable import install_vllm
 
 if TYPE_CHECKING:
@@ -39,6 +42,10 @@ class Machine:
     """By pool: the text of its chat template."""
     gpus: Mapping[str, list[str]]
     """By instance."""
+    asks: Mapping[str, Ask]
+    """By pool: what another command must ask for to take over its servers."""
+    kept: Mapping[str, Note]
+    """By instance: servers of an earlier command that take its place."""
 
 
 def point_elsewhere(pools: Mapping[str, ModelPool], endpoints: Mapping[str, str]) -> dict[str, ModelPool]:
@@ -63,19 +70,28 @@ def furnish(
     key_variables: Mapping[str, str],
     scratch: Path,
     environ: Mapping[str, str] = os.environ,
+    servers: KeptServers = NO_SERVERS,
 ) -> Machine:
     """Gather what the pools need; `key_variables` name the environment variable of an external pool's key."""
     _refuse_unknown("--api-key", key_variables, pools)
     own = [pool for pool in pools.values() if pool.spec.engine is Engine.VLLM]
+    environments = {p.metadata.name: _environment(p, references, environ, scratch) for p in own}
+    templates = {p.metadata.name: text for p in own if (text := _template(p, references)) is not None}
+    asks = {p.metadata.name: _ask(p, environments[p.metadata.name], templates) for p in own}
+    hungry = [pool for pool in own if pool.spec.gpus_per_replica and not is_mock(pool)]
+    gpus = list_gpus(environ) if hungry or any(note.gpus for note in servers.usable) else []
+    kept = match_notes(own, servers.usable, asks, gpus)
     return Machine(
-        environments={p.metadata.name: _environment(p, references, environ, scratch) for p in own},
+        environments=environments,
         keys={
             name: _key(pool, references, key_variables.get(name), environ)
             for name, pool in pools.items()
             if pool.spec.engine is Engine.EXTERNAL
         },
-        templates={p.metadata.name: text for p in own if (text := _template(p, references)) is not None},
-        gpus=_gpus([pool for pool in own if not is_mock(pool)], environ),
+        templates=templates,
+        gpus=allot_gpus(hungry, gpus, *held_gpus(kept, servers.alive)) if hungry else {},
+        asks=asks,
+        kept=kept,
     )
 
 
@@ -91,9 +107,9 @@ def _refuse_unknown(option: str, named: Mapping[str, str], pools: Mapping[str, M
         raise BadInputError([f"{option}: the run has no pool {unknown[0]}; its pools are {', '.join(pools)}"])
 
 
-def _gpus(pools: list[ModelPool], environ: Mapping[str, str]) -> dict[str, list[str]]:
-    hungry = [pool for pool in pools if pool.spec.gpus_per_replica]
-    return allot_gpus(hungry, list_gpus(environ)) if hungry else {}
+def _ask(pool: ModelPool, environment: Mapping[str, str], templates: Mapping[str, str]) -> Ask:
+    # The mock's executable lies in another folder each time; the program behind it is this Python.
+    return build_ask(pool, environment, templates.get(pool.metadata.name), sys.executable if is_mock(pool) else None)
 
 
 def _environment(pool: ModelPool, references: References, environ: Mapping[str, str], scratch: Path) -> dict[str, str]:
@@ -105,8 +121,8 @@ def _environment(pool: ModelPool, references: References, environ: Mapping[str, 
     elif shutil.which("vllm", path=environment.get("PATH")) is None:
         raise BadInputError(
             [
-                f"pool {pool.metadata.name}: no vllm in PATH: install it (pip install vllm), or name a running server"
-                f" with --endpoint {pool.metadata.name}=URL"
+                f"pool {pool.metadata.name}: no vllm in PATH: install it (pip install 'toolorch[vllm]'), or name a"
+                f" running server with --endpoint {pool.metadata.name}=URL"
             ]
         )
     return environment

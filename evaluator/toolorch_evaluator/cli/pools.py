@@ -63,6 +63,11 @@ class LocalPool:
         """Whether all of its servers can be called."""
         return is_true(self.document.status.conditions, PoolCondition.READY)
 
+    @property
+    def replicas(self) -> Mapping[str, Replica]:
+        """Its replicas, by instance name."""
+        return self._replicas
+
     async def advance(self, now: datetime) -> None:
         """Look once and act once; raises RunFailedError where the pool cannot become useful."""
         settle = float(self.document.spec.startup.settle_seconds)
@@ -126,7 +131,7 @@ class LocalPool:
 
     async def _bring_up(self, replica: Replica) -> None:
         """Start a server, or replace one whose settings the ladder has changed."""
-        command = self._command(replica)
+        command = self.command(replica)
         if replica.is_running and tuple(command) == replica.command:
             return
         await replica.stop()
@@ -134,7 +139,8 @@ class LocalPool:
         if replica.may_start(command) and self._tools.slots.take(replica.name, startup.max_concurrent_per_node):
             await replica.start(command, spec_hash(self.document.spec))
 
-    def _command(self, replica: Replica) -> list[str]:
+    def command(self, replica: Replica) -> list[str]:
+        """Return what a replica's server is to be started with now."""
         name, document = self.document.metadata.name, self.document
         template = self._tools.chat_templates.get(name)
         return serve_command(

@@ -12,6 +12,7 @@ from pathlib import Path
 from toolorch_api.shard import ENV_TERMINATION_LOG
 from toolorch_evaluator.cli.children import Child, Children
 from toolorch_evaluator.cli.gpus import VISIBLE
+from toolorch_evaluator.cli.notes import KeptServer
 from toolorch_operator.modelpool.pods import PodView, Termination
 
 HOST = "127.0.0.1"
@@ -58,7 +59,7 @@ class Replica:
         self._gpus = gpus
         self._environment = environment
         self._ground = ground
-        self._child: Child | None = None
+        self._child: Child | KeptServer | None = None
         self._serial = 0
         self._spec_hash = ""
         self._ends: tuple[Termination, ...] = ()
@@ -78,6 +79,11 @@ class Replica:
     def identity(self) -> str:
         """Names this one start of the server."""
         return f"{self._serial}/{self.restarts}"
+
+    @property
+    def is_reused(self) -> bool:
+        """Whether an earlier command started its server."""
+        return isinstance(self._child, KeptServer)
 
     @property
     def has_gpus(self) -> bool:
@@ -105,10 +111,28 @@ class Replica:
         self.started_at = time.monotonic()
         self._child = await self._ground.children.start([*launcher, *command], environment, self.log)
 
+    def take_over(self, server: KeptServer, command: Sequence[str], spec_hash: str) -> None:
+        """Have a server in its place that runs already, as if it had been started with this command."""
+        self._spec_hash, self.port = spec_hash, server.note.port
+        self.command, self._child, self.has_served = tuple(command), server, True
+        self.started_at = time.monotonic()
+        self._serial += 1
+
+    def let_go(self) -> tuple[int, list[str]] | None:
+        """Let its server run on when the command ends; return pid and GPUs, None where there is none that serves."""
+        child = self._child
+        if not isinstance(child, Child) or not self.healthy or child.has_ended:
+            return None
+        self._ground.children.release(child)
+        return child.group, list(self._gpus)
+
     async def look(self, settle_seconds: float) -> bool:
         """Notice the server's end; True where it has just ended. `settle_seconds` pass before anything starts again."""
         if self._child is None or not self._child.has_ended:
             return False
+        if isinstance(self._child, KeptServer):
+            self._child, self.healthy = None, False
+            return True
         code = await self._ground.children.wait(self._child)
         message = self._word().read_text(errors="replace") if self._word().exists() else ""
         end = Termination(self.restarts, code, "Completed" if code == 0 else "Error", message)
@@ -122,14 +146,16 @@ class Replica:
 
     async def stop(self) -> None:
         """Stop the server, if it runs."""
-        if self._child is not None:
+        if isinstance(self._child, KeptServer):
+            await self._child.stop()
+        elif self._child is not None:
             await self._ground.children.stop(self._child)
         self._child, self.healthy = None, False
 
     def end(self) -> None:
         """Ask a server that does not come up to end, as the kubelet does; `look` notices it."""
         if self._child is not None and not self._child.has_ended:
-            self._child.program.terminate()
+            self._child.terminate()
 
     def view(self) -> PodView:
         """Show the server as a pod."""

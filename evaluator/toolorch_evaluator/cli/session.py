@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from toolorch_api.modelpool import ModelPool
 from toolorch_evaluator.cli.children import Children
 from toolorch_evaluator.cli.display import Display
 from toolorch_evaluator.cli.folder import RunFolder, write_whole
+from toolorch_evaluator.cli.keeping import describe_servers, let_go, take_over
 from toolorch_evaluator.cli.machine import Machine
 from toolorch_evaluator.cli.pools import LocalPool, Tools
 from toolorch_evaluator.cli.replicas import Ground, Replica
@@ -43,6 +44,9 @@ class Setting:
     machine: Machine
     output: Path
     scratch: Path
+    notes: Path
+    """Folder of the notes of kept servers."""
+    keep_servers: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,8 @@ class Outcome:
     pools: tuple[ModelPool, ...]
     is_new: bool
     """False where the run had been finished by an earlier command."""
+    servers: Mapping[str, str] = field(default_factory=dict)
+    """By pool: where its servers come from, if not from this command."""
 
 
 async def run_session(setting: Setting, display: Display) -> Outcome:
@@ -96,6 +102,8 @@ async def _advance_all(run: EvalRun, setting: Setting, folder: RunFolder, displa
         tools = Tools(client, Slots(), defaults, _write_templates(setting))
         pools = {name: _open_pool(pool, setting, folder, children, tools) for name, pool in setting.pools.items()}
         local = LocalRun(run, folder, input_dir, children, defaults)
+        if setting.keep_servers:
+            stack.callback(_keep, pools, setting, display)
         # Entered last, so left first: shards give back their units while their servers still answer.
         stack.push_async_callback(local.stop)
         told = Teller(display)
@@ -106,7 +114,8 @@ async def _advance_all(run: EvalRun, setting: Setting, folder: RunFolder, displa
             told.events(await local.advance(pools, datetime.now(UTC)))
             display.show(local.document)
             await asyncio.sleep(_LOOK_SECONDS)
-        return Outcome(local.document, tuple(pool.document for pool in pools.values()), is_new=True)
+        servers = {name: describe_servers(pool) for name, pool in pools.items()}
+        return Outcome(local.document, tuple(pool.document for pool in pools.values()), True, servers)
 
 
 def _open_pool(pool: ModelPool, setting: Setting, folder: RunFolder, children: Children, tools: Tools) -> LocalPool:
@@ -120,7 +129,16 @@ def _open_pool(pool: ModelPool, setting: Setting, folder: RunFolder, children: C
         )
         for instance in instance_names(pool)
     }
-    return LocalPool(pool.model_copy(update={"metadata": metadata}), replicas, tools)
+    opened = LocalPool(pool.model_copy(update={"metadata": metadata}), replicas, tools)
+    take_over(opened, machine.kept, setting.notes)
+    return opened
+
+
+def _keep(pools: Mapping[str, LocalPool], setting: Setting, display: Display) -> None:
+    asks = setting.machine.asks
+    kept = [name for key, pool in pools.items() if key in asks for name in let_go(pool, asks[key], setting.notes)]
+    if kept:
+        display.say(f"{', '.join(kept)} run on: the same pools use them again; toolorch servers stop ends them")
 
 
 def _write_keys(setting: Setting) -> Path:

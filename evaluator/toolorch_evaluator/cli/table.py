@@ -25,6 +25,11 @@ def render_table(documents: Sequence[Mapping[str, Any]], columns: Sequence[Colum
     """Return header and rows as `kubectl get -o wide` prints documents of one kind."""
     header = ["NAME", *(column["name"] for column in columns)]
     rows = [[document["metadata"]["name"], *(_cell(document, c, now) for c in columns)] for document in documents]
+    return render_rows(header, rows)
+
+
+def render_rows(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return header and rows, each column as wide as its widest cell."""
     widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
     return [
         _GAP.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

@@ -76,7 +76,7 @@ def test_the_mock_brings_its_executable_and_takes_no_gpu(pool, furnished, tmp_pa
 
 def test_a_missing_vllm_is_said_with_two_ways_out(pool, furnished):
     sentence = refusal(furnished, pool(), gpus=1, vllm=False)
-    assert sentence.startswith("pool agent: no vllm in PATH: install it (pip install vllm), or")
+    assert sentence.startswith("pool agent: no vllm in PATH: install it (pip install 'toolorch[vllm]'), or")
     assert "--endpoint agent=URL" in sentence
 
 

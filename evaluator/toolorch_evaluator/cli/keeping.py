@@ -1,0 +1,55 @@
+"""How servers pass from one command to the next: taken over at the start, let go at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from toolorch_api.modelpool import ModelPool
+from toolorch_evaluator.cli.notes import KeptServer, Note, start_ticks, write_note
+from toolorch_evaluator.cli.pools import LocalPool
+from toolorch_evaluator.cli.reuse import Ask
+from toolorch_operator.modelpool.memory import spec_hash
+
+
+def take_over(pool: LocalPool, kept: Mapping[str, Note], notes: Path) -> None:
+    """Put servers that run already into their places, with the settings that the ladder had come to."""
+    mine = {name: kept[name] for name in pool.replicas if name in kept}
+    for name, note in mine.items():
+        change = {"effective": note.effective, "ladder": note.ladder}
+        pool.document = pool.document.model_copy(update={"status": pool.document.status.model_copy(update=change)})
+        replica = pool.replicas[name]
+        replica.port = note.port
+        replica.take_over(KeptServer(note, notes), pool.command(replica), spec_hash(pool.document.spec))
+
+
+def let_go(pool: LocalPool, ask: Ask, notes: Path) -> list[str]:
+    """Let the servers that serve run on when the command ends; return the names of those that this one started."""
+    released = {name: found for name, replica in pool.replicas.items() if (found := replica.let_go())}
+    for name, (pid, gpus) in released.items():
+        replica = pool.replicas[name]
+        write_note(notes, _build_note(pool.document, name, pid, replica.port, gpus, ask, replica.log))
+    return list(released)
+
+
+def describe_servers(pool: LocalPool) -> str:
+    """Say how many of a pool's servers an earlier command started; empty: none."""
+    reused = sum(replica.is_reused for replica in pool.replicas.values())
+    return f"{reused}/{len(pool.replicas)} reused" if reused else ""
+
+
+def _build_note(pool: ModelPool, instance: str, pid: int, port: int, gpus: list[str], ask: Ask, log: Path) -> Note:
+    return Note(
+        pool=pool.metadata.name,
+        instance=instance,
+        pid=pid,
+        started=start_ticks(pid) or 0,
+        port=port,
+        asked=list(ask.command),
+        environment=ask.environment,
+        gpus=gpus,
+        log=str(log),
+        effective=pool.status.effective,
+        # Crashes are counted by the names of pods, and the next command gives the same names to others.
+        ladder=pool.status.ladder.model_copy(update={"counted": [], "last_crash": ""}),
+    )
