@@ -23,7 +23,7 @@ from toolorch_operator.answers import parse_error
 from toolorch_operator.errors import Conflict, NotFound, Unavailable
 from toolorch_operator.metrics import Metrics
 from toolorch_operator.plan import Ref
-from toolorch_operator.resources import BY_KIND, PODS, Resource
+from toolorch_operator.resources import BY_KIND, PODS, Objects, Resource
 
 REQUEST_TIMEOUT = 20.0
 """Seconds for one request; a healthy API server answers in milliseconds, a LIST of thousands in seconds."""
@@ -88,10 +88,11 @@ class Cluster:
         except NotFound:
             return None
 
-    async def list(self, resource: Resource, namespace: str = "", selector: str = "") -> list[dict[str, Any]]:
-        """Return all objects of a namespace (empty: of all) that a label selector selects."""
-        query = {"limit": str(PAGE), **({"labelSelector": selector} if selector else {})}
-        items: list[dict[str, Any]] = []
+    async def list(self, resource: Resource, namespace: str = "", selector: str = "", fields: str = "") -> Objects:
+        """Return all objects of a namespace (empty: of all) that a label selector and a field selector select."""
+        query = {"limit": str(PAGE), "labelSelector": selector, "fieldSelector": fields}
+        query = {name: text for name, text in query.items() if text}
+        items: Objects = []
         while True:
             page = await self._request("list", "GET", resource, resource.path(namespace), query=query)
             items += page.get("items") or []

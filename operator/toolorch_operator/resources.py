@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import quote
 
 from toolorch_api import evalrun, modelpool
 from toolorch_api.meta import API_VERSION, LABEL_MANAGED_BY, MANAGED_BY
 
+Objects = list[dict[str, Any]]
+"""Objects as the API server lists them: without their kind."""
+
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """A namespaced resource."""
+    """A resource; objects of one that is in no namespace, such as nodes, are addressed without."""
 
     kind: str
     api_version: str
@@ -41,6 +45,8 @@ SERVICES = Resource("Service", "v1", "services")
 CONFIG_MAPS = Resource("ConfigMap", "v1", "configmaps")
 SECRETS = Resource("Secret", "v1", "secrets")
 EVENTS = Resource("Event", "v1", "events")
+NODES = Resource("Node", "v1", "nodes")
+RESOURCE_QUOTAS = Resource("ResourceQuota", "v1", "resourcequotas")
 
 OWNERS = (MODEL_POOLS, EVAL_RUNS)
 CHILDREN = (DEPLOYMENTS, JOBS, PODS, SERVICES, CONFIG_MAPS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from toolorch_operator.placement.ledger import Ledger
@@ -77,21 +77,32 @@ def _match(nodes: Sequence[NodeView], demand: Demand) -> tuple[frozenset[int], f
     return fitting, frozenset(n for n in fitting if is_shunned(nodes[n], demand))
 
 
-def place_group(ledger: Ledger, group: Group, *, pack: bool) -> list[Demand]:
-    """Give the replicas of a group their places and return those that find none."""
-    choose = _tightest if pack or group.sample.strategy == "Pack" else _evenest
+Chooser = Callable[[Ledger, Group], Iterator[int]]
+"""Yields a node for each replica of a group in turn; the one just yielded is taken before the next is asked for."""
+
+
+def place_group(ledger: Ledger, group: Group, choose: Chooser) -> None:
+    """Give the replicas of a group their places, as far as nodes and quotas go."""
     nodes = choose(ledger, group)
-    left_out = []
     for demand in group.demands:
         node = None if any(ledger.exceeded(demand)) else next(nodes, None)
-        if node is None:
-            left_out.append(demand)
-        else:
+        if node is not None:
             ledger.assign(demand, node)
-    return left_out
 
 
-def _tightest(ledger: Ledger, group: Group) -> Iterator[int]:
+def as_asked(ledger: Ledger, group: Group) -> Iterator[int]:
+    """Choose as the pool's strategy says."""
+    return tightest(ledger, group) if group.sample.strategy == "Pack" else evenest(ledger, group)
+
+
+def first(ledger: Ledger, group: Group) -> Iterator[int]:
+    """Yield for each replica the first node, by name, that takes it."""
+    for node in sorted(group.nodes, key=lambda n: ledger.nodes[n].name):
+        while ledger.fits(node, group.sample):
+            yield node
+
+
+def tightest(ledger: Ledger, group: Group) -> Iterator[int]:
     """Yield for each replica the node on which the fewest GPUs stay free, so that whole nodes stay whole."""
     sample = group.sample
     shelf = ledger.shelf(sample.gpu_resource)
@@ -104,7 +115,7 @@ def _tightest(ledger: Ledger, group: Group) -> Iterator[int]:
             yield node
 
 
-def _evenest(ledger: Ledger, group: Group) -> Iterator[int]:
+def evenest(ledger: Ledger, group: Group) -> Iterator[int]:
     """Yield for each replica the node with the fewest of its own pool, then of all, then with the most GPUs free."""
     sample = group.sample
 

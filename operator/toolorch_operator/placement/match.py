@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from toolorch_api.pod import Toleration
 from toolorch_operator.placement.views import Demand, NodeView, Taint
@@ -18,7 +18,7 @@ _FLEETING = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 
 def why_unmatched(node: NodeView, demand: Demand) -> str:
     """Return why a node may not take a new pod of a replica, or nothing; the size of its GPUs is left aside."""
-    if wrong := _why_of_another_kind(node, demand):
+    if wrong := why_of_another_kind(node, demand.node_selector, demand.gpu_products):
         return wrong
     if node.cordoned and not tolerates(demand.tolerations, _CORDON):
         return "is cordoned"
@@ -26,6 +26,17 @@ def why_unmatched(node: NodeView, demand: Demand) -> str:
         return "is not ready"
     taint = _first_repelling(node.taints, demand, ("NoSchedule", "NoExecute"))
     return f"has the taint {_name(taint)}" if taint else ""
+
+
+def why_of_another_kind(node: NodeView, selector: Mapping[str, str], products: Collection[str]) -> str:
+    """Return which label of a node is not the one asked for, or nothing."""
+    for key, value in sorted(selector.items()):
+        if node.labels.get(key) != value:
+            return f"lacks the label {key}={value}"
+    product = node.labels.get(LABEL_PRODUCT, "")
+    if products and product not in products:
+        return f"has GPUs of the product {product}" if product else f"lacks the label {LABEL_PRODUCT}"
+    return ""
 
 
 def why_too_small(node: NodeView, demand: Demand) -> str:
@@ -40,7 +51,7 @@ def may_stay(node: NodeView, demand: Demand) -> bool:
     """Tell whether a replica may stay where it is: what only keeps new pods away does not drive out one that runs."""
     if not demand.runs:
         return not (why_unmatched(node, demand) or why_too_small(node, demand))
-    if node.lost or _why_of_another_kind(node, demand):
+    if node.lost or why_of_another_kind(node, demand.node_selector, demand.gpu_products):
         return False
     lasting = (t for t in node.taints if t.key not in _FLEETING)
     return _first_repelling(lasting, demand, ("NoExecute",)) is None
@@ -65,16 +76,6 @@ def tolerates(tolerations: Iterable[Toleration], taint: Taint) -> bool:
         and (t.operator == "Exists" or (t.value or "") == taint.value)
         for t in tolerations
     )
-
-
-def _why_of_another_kind(node: NodeView, demand: Demand) -> str:
-    for key, value in sorted(demand.node_selector.items()):
-        if node.labels.get(key) != value:
-            return f"lacks the label {key}={value}"
-    product = node.labels.get(LABEL_PRODUCT, "")
-    if demand.gpu_products and product not in demand.gpu_products:
-        return f"has GPUs of the product {product}" if product else f"lacks the label {LABEL_PRODUCT}"
-    return ""
 
 
 def _first_repelling(taints: Iterable[Taint], demand: Demand, effects: tuple[str, ...]) -> Taint | None:

@@ -9,7 +9,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from toolorch_operator.placement.choice import Group, arrange, place_group, size
+from toolorch_operator.placement.choice import Chooser, Group, arrange, as_asked, first, place_group, size, tightest
 from toolorch_operator.placement.ledger import Ledger
 from toolorch_operator.placement.match import may_stay
 from toolorch_operator.placement.refusals import Refusals
@@ -55,48 +55,47 @@ def fill(books: Ledger, groups: Sequence[Group]) -> Ledger:
     """Return the books with as many replicas placed as found possible; the first way to place so many counts."""
     hopeful = [g for g in groups if any(books.fits(n, g.sample) for n in g.nodes)]
     total = len(books.assigned) + sum(len(g.demands) for g in hopeful)
-    best = books
-    for way in (attempt_as_asked, attempt_packed, attempt_choosy, attempt_small):
-        tried = way(books, hopeful)
-        best = tried if best is books or len(tried.assigned) > len(best.assigned) else best
+    best = attempt(books, hopeful, as_asked)
+    for way in (_packed, _choosy_first, _small_first, _by_name):
         if len(best.assigned) == total:
             break
+        best = max(best, way(books, hopeful), key=lambda tried: len(tried.assigned))
     return best
 
 
-def attempt_as_asked(books: Ledger, groups: Sequence[Group]) -> Ledger:
-    """Place all in their order, each as its pool asks."""
-    return _attempt(books, groups, pack=False)
+def attempt(books: Ledger, groups: Iterable[Group], choose: Chooser) -> Ledger:
+    """Return the books with the groups placed one after another."""
+    tried = books.copy()
+    for group in groups:
+        place_group(tried, group, choose)
+    return tried
 
 
-def attempt_packed(books: Ledger, groups: Sequence[Group]) -> Ledger:
-    """Place all in their order, as tightly as possible."""
-    return _attempt(books, groups, pack=True)
+def _packed(books: Ledger, groups: Sequence[Group]) -> Ledger:
+    return attempt(books, groups, tightest)
 
 
-def attempt_choosy(books: Ledger, groups: Sequence[Group]) -> Ledger:
-    """Place those with the fewest nodes first, so that nobody who can go elsewhere takes theirs."""
-    return _attempt(books, sorted(groups, key=lambda g: len(g.nodes)), pack=True)
+def _choosy_first(books: Ledger, groups: Sequence[Group]) -> Ledger:
+    """Place those with the fewest nodes before those who can go elsewhere."""
+    return attempt(books, sorted(groups, key=lambda g: len(g.nodes)), tightest)
 
 
-def attempt_small(books: Ledger, groups: Sequence[Group]) -> Ledger:
+def _small_first(books: Ledger, groups: Sequence[Group]) -> Ledger:
     """Place the smallest as far as all of them find a place together, then what else fits: one big one costs many."""
     total = sum(len(g.demands) for g in groups)
 
     def fails(count: int) -> bool:
         chosen = _smallest(groups, count)
-        return bool(unplaced(_attempt(books, chosen, pack=True), chosen))
+        return bool(unplaced(attempt(books, chosen, tightest), chosen))
 
     most = bisect_left(range(total), True, key=lambda n: fails(n + 1))
-    tried = _attempt(books, _smallest(groups, most), pack=True)
-    return _attempt(tried, list(reversed(unplaced(tried, groups))), pack=True)
+    tried = attempt(books, _smallest(groups, most), tightest)
+    return attempt(tried, list(reversed(unplaced(tried, groups))), tightest)
 
 
-def _attempt(books: Ledger, groups: Iterable[Group], *, pack: bool) -> Ledger:
-    tried = books.copy()
-    for group in groups:
-        place_group(tried, group, pack=pack)
-    return tried
+def _by_name(books: Ledger, groups: Sequence[Group]) -> Ledger:
+    """Place first-fit: what the plainest way can do is done, where luck helps it."""
+    return attempt(books, sorted(groups, key=lambda g: (-g.sample.gpus, g.sample.pool)), first)
 
 
 def _smallest(groups: Sequence[Group], count: int) -> list[Group]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import asynccontextmanager
+from urllib.parse import unquote
 
 import pytest
 from aiohttp import web
@@ -12,7 +13,7 @@ from kubernetes.aio.client.configuration import Configuration
 from toolorch_operator.cluster import Cluster
 from toolorch_operator.errors import Conflict, Denied, Invalid, NotFound, Throttled, Unavailable
 from toolorch_operator.plan import Ref
-from toolorch_operator.resources import CONFIG_MAPS, JOBS, MODEL_POOLS, PODS
+from toolorch_operator.resources import CONFIG_MAPS, JOBS, MODEL_POOLS, NODES, PODS
 
 CONFIG_MAP = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"a": "1"}}
 
@@ -63,6 +64,16 @@ async def test_list_follows_pages(frame):
         assert await cluster.list(PODS, "", "k=v") == [{"a": 1}, {"a": 2}]
     assert seen[0][1] == "/api/v1/pods?limit=500&labelSelector=k%3Dv"
     assert seen[1][1].endswith("&continue=more")
+
+
+async def test_list_selects_by_fields_as_well(frame):
+    async with api(frame.metrics(), (200, {"items": []})) as (cluster, seen):
+        await cluster.list(PODS, fields="status.phase!=Failed")
+    assert unquote(seen[0][1]) == "/api/v1/pods?limit=500&fieldSelector=status.phase!=Failed"
+
+
+async def test_nodes_are_in_no_namespace():
+    assert NODES.path() == "/api/v1/nodes"
 
 
 async def test_apply_is_a_forced_server_side_apply(frame):
