@@ -117,6 +117,8 @@ def test_an_engine_that_dies_at_run_time_ends_the_process_with_0(tmp_path):
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as server:
         try:
             wait_healthy(port)
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/v1/models", timeout=DEADLINE) as models:
+                assert [model["id"] for model in json.load(models)["data"]] == ["other"]
             with pytest.raises(urllib.error.HTTPError, match="500"):
                 urllib.request.urlopen(question, timeout=DEADLINE)
             _, log = server.communicate(timeout=DEADLINE)
