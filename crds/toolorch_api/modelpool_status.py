@@ -20,6 +20,8 @@ class InstanceState(StrEnum):
     PENDING = "Pending"
     WAITING_FOR_SLOT = "WaitingForSlot"
     STARTING = "Starting"
+    NOT_USEFUL = "NotUseful"
+    """It serves, and has not passed its preflight."""
     READY = "Ready"
     CRASHED = "Crashed"
     DRAINING = "Draining"

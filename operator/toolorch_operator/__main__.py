@@ -17,6 +17,7 @@ from toolorch_operator.cluster import Cluster, connect
 from toolorch_operator.lifecycle import Operator
 from toolorch_operator.logs import configure_logs
 from toolorch_operator.metrics import Metrics
+from toolorch_operator.prober import Prober
 from toolorch_operator.settings import Settings, SettingsError, parse_settings
 from toolorch_operator.tunnel import TunnelTransport
 from toolorch_operator.wiring import build_world
@@ -43,18 +44,28 @@ async def _run(settings: Settings) -> int:
             httpx.AsyncClient(trust_env=False) as client,
             httpx.AsyncClient(transport=TunnelTransport(cluster)) as tunnel,
         ):
-            world = build_world(
-                cluster,
+            # Retries spread by a fifth, so that what failed together does not come back together.
+            queue = WorkQueue(time.monotonic, lambda: random.uniform(0.8, 1.2))
+            prober = Prober(
                 client,
                 None if settings.in_cluster else tunnel,
+                time.monotonic,
+                queue.add,
+                stall_seconds=settings.defaults.stall_seconds,
+            )
+            world = build_world(
+                cluster,
                 settings.defaults,
                 metrics,
                 _now,
                 lambda: uuid.uuid4().hex,
+                prober,
+                settings.watch_namespace,
             )
-            # Retries spread by a fifth, so that what failed together does not come back together.
-            queue = WorkQueue(time.monotonic, lambda: random.uniform(0.8, 1.2))
-            return await Operator(settings, world, queue).run()
+            try:
+                return await Operator(settings, world, queue).run()
+            finally:
+                await prober.close()
     finally:
         await cluster.close()
 

@@ -22,5 +22,7 @@ class Defaults:
     """Name of the Secret, in the run's namespace, that opens output_uri."""
     fetch_command: tuple[str, ...] = ()
     """Words of the command that fetches a model, with {model} and {revision} in them; empty: the hub's own."""
+    stall_seconds: float = 180.0
+    """An engine that makes no progress for so long while requests run is restarted."""
     programs: Mapping[str, str] = field(default_factory=dict)
     """Texts of the programs that a pool's pods run around the model server, by file name."""

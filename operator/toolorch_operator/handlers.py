@@ -15,8 +15,9 @@ from typing import Any
 import kopf
 
 from toolorch_api import evalrun, modelpool
-from toolorch_api.conditions import RunCondition
+from toolorch_api.pool_reasons import PoolReason
 from toolorch_operator.cluster import Credentials
+from toolorch_operator.modelpool.snapshot import used_pools
 from toolorch_operator.owner import Key, parse_key, parse_owner
 from toolorch_operator.resources import CHILDREN, MANAGED_SELECTOR, OWNERS, Resource
 from toolorch_operator.workqueue import WorkQueue
@@ -29,23 +30,66 @@ ERROR_BACKOFFS = (0.2, 0.5, 1, 2, 4, 8, 15, 30, 30, 30, 30, 30)
 """Seconds between tries while the API server is away: about three minutes, then the process ends and starts again."""
 
 
-class Watch:
-    """The handlers; `runs` are the unfinished EvalRuns seen, as a hint which of them a pool's change may wake."""
+# What the end, or the start, of another pool may change.
+_WAITS_FOR_OTHERS = frozenset(
+    (
+        PoolReason.WAITING_FOR_SLOT,
+        PoolReason.INSUFFICIENT_GPU,
+        PoolReason.INSUFFICIENT_RESOURCES,
+        PoolReason.QUOTA_EXCEEDED,
+        PoolReason.FETCHING_MODEL,
+    )
+)
 
-    def __init__(self, queue: WorkQueue) -> None:
+
+class Watch:
+    """The handlers; `runs` are the pools that each unfinished EvalRun uses, `waiting` the pools that others hold up.
+
+    Both are hints only: which keys a change may wake. `expire` says that listings of runs are out of date.
+    """
+
+    def __init__(self, queue: WorkQueue, expire: Callable[[], None] = lambda: None) -> None:
         self._queue = queue
-        self.runs: set[Key] = set()
+        self._expire = expire
+        self.runs: dict[Key, set[str]] = {}
+        self.waiting: set[Key] = set()
+        self._states: dict[Key, tuple[tuple[str, str], ...]] = {}
 
     async def own(self, body: Mapping[str, Any], type: str | None, **_: Any) -> None:
         """Take an event of a ModelPool or EvalRun."""
         key = parse_key(body)
         self._queue.add(key)
         if key.kind == evalrun.KIND:
-            (self.runs.discard if type == "DELETED" or _is_over(body) else self.runs.add)(key)
+            self._take_run(key, set() if type == "DELETED" else set(used_pools(body)))
         if key.kind == modelpool.KIND:
-            for run in self.runs:
-                if run.namespace == key.namespace:
-                    self._queue.add(run, COALESCE)
+            self._take_pool(key, {} if type == "DELETED" else body)
+
+    def _take_run(self, key: Key, pools: set[str]) -> None:
+        before = self.runs.get(key, set())
+        if pools == before:
+            return
+        self.runs[key] = pools
+        if not pools:
+            del self.runs[key]
+        self._expire()
+        # A pool sleeps until a run names it, and keeps its settings until none does.
+        for name in before | pools:
+            self._queue.add(Key(modelpool.KIND, key.namespace, name), COALESCE)
+
+    def _take_pool(self, key: Key, body: Mapping[str, Any]) -> None:
+        (self.waiting.add if _waits_for_others(body) else self.waiting.discard)(key)
+        for run, pools in self.runs.items():
+            if run.namespace == key.namespace and key.name in pools:
+                self._queue.add(run, COALESCE)
+        states = _states(body)
+        if self._states.get(key) == states:
+            return
+        self._states[key] = states
+        if not body:
+            del self._states[key]
+        # What this pool gave up may be what another waits for.
+        for pool in self.waiting - {key}:
+            self._queue.add(pool, COALESCE)
 
     async def child(self, body: Mapping[str, Any], **_: Any) -> None:
         """Take an event of a child."""
@@ -54,10 +98,12 @@ class Watch:
             self._queue.add(owner, COALESCE)
 
 
-def _is_over(run: Mapping[str, Any]) -> bool:
-    conditions = (run.get("status") or {}).get("conditions") or ()
-    ends = (RunCondition.COMPLETE, RunCondition.FAILED)
-    return any(c.get("type") in ends and c.get("status") == "True" for c in conditions)
+def _waits_for_others(pool: Mapping[str, Any]) -> bool:
+    return str((pool.get("status") or {}).get("reason", "")) in _WAITS_FOR_OTHERS
+
+
+def _states(pool: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    return tuple((i.get("name", ""), i.get("state", "")) for i in (pool.get("status") or {}).get("instances") or ())
 
 
 def build_registry(

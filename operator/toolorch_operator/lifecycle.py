@@ -52,7 +52,9 @@ class Operator:
         runner = await self._serve()
         await self._await_kinds()
         unwatch = asyncio.Event()
-        registry = build_registry(Watch(self._queue), self._world.cluster.credentials, self._watching.set)
+        registry = build_registry(
+            Watch(self._queue, self._world.expire), self._world.cluster.credentials, self._watching.set
+        )
         watch = asyncio.create_task(run_watch(registry, self._settings.watch_namespace, unwatch))
         ended, _ = await asyncio.wait([stopping, watch, *self._tasks], return_when=asyncio.FIRST_COMPLETED)
         for task in ended - {stopping}:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, Protocol, TypeVar
 
-from toolorch_api.meta import ObjectMeta
+from toolorch_api.meta import LABEL_KIND, LABEL_NAME, ObjectMeta
 from toolorch_operator.owner import is_owned
 from toolorch_operator.plan import Manifest
-from toolorch_operator.resources import Resource
+from toolorch_operator.resources import MANAGED_SELECTOR, Resource
 
 O_co = TypeVar("O_co", covariant=True)
 
@@ -32,6 +32,11 @@ class Observation(Generic[O_co]):
     """Own children as the API returned them, by kind and name."""
     blobs: BlobSink | None = None
     """None: this object has no storage, or it cannot be opened."""
+
+
+def children_selector(kind: str, name: str) -> str:
+    """Return the label selector of an object's children."""
+    return f"{MANAGED_SELECTOR},{LABEL_KIND}={kind},{LABEL_NAME}={name}"
 
 
 def own_children(resource: Resource, items: Iterable[dict[str, Any]], owner_uid: str) -> dict[str, dict[str, Any]]:

@@ -38,6 +38,8 @@ class Brain(Generic[R, O]):
     parse: Callable[[Mapping[str, Any]], R]
     observe: Callable[[R], Awaitable[Observation[O]]]
     plan: Callable[[R, O, datetime, Defaults], Plan]
+    note: Callable[[Key, Mapping[str, Any]], None] = lambda key, status: None
+    """Told of the status that was planned, before anything else is planned: what it claims is taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,8 @@ class World:
     defaults: Defaults
     clock: Callable[[], datetime]
     metrics: Metrics
+    expire: Callable[[], None] = lambda: None
+    """Says that what is remembered of the whole cluster is out of date."""
     refused: dict[Key, int] = field(default_factory=dict)
     """Generation whose children the API server refused: not tried again until it moves, or the next resync."""
 
@@ -73,6 +77,8 @@ async def reconcile(key: Key, world: World) -> timedelta | None:
         return None
     observation = await brain.observe(resource)
     plan = brain.plan(resource, observation.seen, world.clock(), world.defaults)
+    if plan.status is not None:
+        brain.note(key, plan.status)
     try:
         return await carry_out(plan, target, observation, world.clock)
     except Invalid as error:
@@ -86,6 +92,17 @@ async def carry_out(
     plan: Plan, target: Target, observation: Observation[Any], clock: Callable[[], datetime]
 ) -> timedelta | None:
     """Do what a plan says, in its order, and return when to look again."""
+    before = target.raw.get("status") or {}
+    try:
+        await _write(plan, target, observation, clock)
+    finally:
+        after = target.raw.get("status") or {}
+        target.metrics.show_transition(target.key, before, after, clock())
+        target.metrics.show_status(target.key, after)
+    return plan.requeue_after
+
+
+async def _write(plan: Plan, target: Target, observation: Observation[Any], clock: Callable[[], datetime]) -> None:
     if plan.status_first and plan.status is not None:
         await write_status(target, plan.status)
     for ref in plan.delete:
@@ -103,5 +120,3 @@ async def carry_out(
     for event in plan.events:
         await post_event(target.cluster, target.raw, event, clock())
         target.changed("event", event.reason, message=event.message)
-    target.metrics.show_status(target.key, target.raw.get("status") or {})
-    return plan.requeue_after

@@ -46,6 +46,7 @@ def parse_settings(environ: Mapping[str, str], programs: Mapping[str, str] | Non
             output_uri=_output_uri(environ),
             output_secret=_text(environ, "TOOLORCH_OUTPUT_SECRET", ""),
             fetch_command=_words(environ, "TOOLORCH_FETCH_COMMAND"),
+            stall_seconds=_number(environ, "TOOLORCH_STALL_SECONDS", 180, low=10, high=86400),
             programs=programs or {},
         ),
         resync_seconds=_number(environ, "TOOLORCH_RESYNC_SECONDS", 300, low=10, high=86400),

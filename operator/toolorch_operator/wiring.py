@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-import httpx
-
 from toolorch_api import evalrun, modelpool
 from toolorch_api.evalrun import EvalRun
 from toolorch_api.modelpool import ModelPool
@@ -15,26 +13,31 @@ from toolorch_operator.cluster import Cluster
 from toolorch_operator.defaults import Defaults
 from toolorch_operator.evalrun.plan import plan as plan_run
 from toolorch_operator.facts import Facts
+from toolorch_operator.inventory import Inventory
 from toolorch_operator.metrics import Metrics
 from toolorch_operator.modelpool.plan import plan as plan_pool
-from toolorch_operator.observe import PoolObserver, RunObserver
+from toolorch_operator.pool_observer import PoolObserver
+from toolorch_operator.prober import Prober
 from toolorch_operator.reconcile import Brain, World
+from toolorch_operator.run_observer import RunObserver
 from toolorch_operator.storage import Storage
 
 
 def build_world(
     cluster: Cluster,
-    client: httpx.AsyncClient,
-    tunnel: httpx.AsyncClient | None,
     defaults: Defaults,
     metrics: Metrics,
     clock: Callable[[], datetime],
     token: Callable[[], str],
+    prober: Prober,
+    namespace: str = "",
 ) -> World:
-    """Return the world of a real operator; `tunnel` is None where it can reach pods by itself."""
+    """Return the world of a real operator; `namespace` is the only one that is watched, empty: all are."""
+    inventory = Inventory(cluster, clock, namespace)
+    pools = PoolObserver(cluster, prober, inventory)
     runs = RunObserver(cluster, Storage(metrics), Facts(token), defaults)
     brains: Mapping[str, Brain[Any, Any]] = {
-        modelpool.KIND: Brain(ModelPool.model_validate, PoolObserver(cluster, client, tunnel).observe, plan_pool),
+        modelpool.KIND: Brain(ModelPool.model_validate, pools.observe, plan_pool, inventory.note),
         evalrun.KIND: Brain(EvalRun.model_validate, runs.observe, plan_run),
     }
-    return World(cluster, brains, defaults, clock, metrics)
+    return World(cluster, brains, defaults, clock, metrics, expire=inventory.expire)

@@ -10,9 +10,10 @@ from typing import Any
 
 from toolorch_api.meta import SecretKeyRef
 from toolorch_api.modelpool import ModelPool
+from toolorch_api.modelpool_status import InstanceState
 from toolorch_api.pool_reasons import PoolReason
 from toolorch_operator.defaults import Defaults
-from toolorch_operator.modelpool.instances import serves
+from toolorch_operator.modelpool.instances import Replica, known_instances, serves
 from toolorch_operator.modelpool.jobs import build_job
 from toolorch_operator.modelpool.observed import JobView, ObservedPool, Probe
 from toolorch_operator.modelpool.pod_parts import CONTAINER_SECURITY
@@ -77,6 +78,15 @@ def has_passed(pool: ModelPool, probe: Probe) -> bool:
     """Tell whether an external server has shown all that it has to; one that lists no model is trusted to have it."""
     has_model = not probe.models or serves(pool, probe)
     return probe.healthy and has_model and (probe.preflight is None or probe.preflight.passed)
+
+
+def external_replica(pool: ModelPool, url: str, observed: ObservedPool) -> Replica:
+    """Return an external server as the one replica of its pool."""
+    probe = observed.probes.get(pool.metadata.name)
+    before = known_instances(pool).get(pool.metadata.name)
+    state = InstanceState.READY if probe is not None and has_passed(pool, probe) else InstanceState.PENDING
+    since = before.since if before is not None and before.state is state else None
+    return Replica(pool.metadata.name, url.rstrip("/"), state, None, probe, since=since)
 
 
 def build_probe_job(pool: ModelPool, defaults: Defaults, number: int) -> Manifest:

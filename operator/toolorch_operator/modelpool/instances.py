@@ -1,22 +1,25 @@
-"""A pool's replicas: their names and addresses, which pod speaks for each, and what state it is in. PURE."""
+"""A pool's replicas: their names and addresses, which pod speaks for each, and what state that shows. PURE."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from toolorch_api.modelpool import SERVER_PORT, Engine, ModelPool
-from toolorch_api.modelpool_status import InstanceState
-from toolorch_api.serving import External
-from toolorch_operator.modelpool.observed import ObservedPool, Probe, ProbeTarget
+from toolorch_api.modelpool_status import Instance, InstanceState
+from toolorch_operator.modelpool.observed import ObservedPool, Probe
 from toolorch_operator.modelpool.pods import PodView
+from toolorch_operator.placement.views import Rejection
 
 _ENDED = ("Succeeded", "Failed")
+# What every container goes through; any other reason to wait is trouble.
+ROUTINE_WAITS = ("", "ContainerCreating", "PodInitializing", "CrashLoopBackOff")
 
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    """One replica: the pod that speaks for it, if any, and its server's answers."""
+    """One replica: the pod that speaks for it, if any, its server's answers, and what is to happen to it."""
 
     name: str
     url: str
@@ -25,33 +28,34 @@ class Replica:
     pod: PodView | None = None
     probe: Probe | None = None
     """Answers of the pod's server; None: not asked yet."""
+    node: str = ""
+    """Where it runs, or where it is to run."""
+    since: datetime | None = None
+    """When it came into its state."""
+    proven: str = ""
+    """Start of the server that passed its preflight."""
+    rejection: Rejection | None = None
+    """Why no node takes it."""
+    is_going: bool = False
+    """An earlier pod of it is still there."""
+    is_outdated: bool = False
+    """Its pod was made from another template than the one that the spec and the ladder now ask for."""
+    runs: bool = False
+    """Its Deployment is to have a pod."""
+    keeps: bool = False
+    """Its Deployment stays as it is for now."""
 
 
-def instance_names(pool: ModelPool) -> list[str]:
-    """Return the names of the replicas that the spec asks for; an external pool has none."""
+def instance_names(pool: ModelPool, count: int | None = None) -> list[str]:
+    """Return the names of `count` replicas, or of those that the spec asks for; an external pool has none."""
     if pool.spec.engine is Engine.EXTERNAL:
         return []
-    return [f"{pool.metadata.name}-{i}" for i in range(pool.spec.replicas)]
+    return [f"{pool.metadata.name}-{i}" for i in range(pool.spec.replicas if count is None else count)]
 
 
 def service_url(pool: ModelPool, instance: str) -> str:
     """Return a replica's OpenAI base URL inside the cluster."""
     return f"http://{instance}.{pool.metadata.namespace}.svc:{SERVER_PORT}/v1"
-
-
-def probe_targets(pool: ModelPool, pods: Sequence[PodView]) -> list[ProbeTarget]:
-    """Return the servers to ask before the next plan: ready pods, by their own address, and the external server."""
-    if pool.spec.external is not None:
-        url = pool.spec.external.base_url.rstrip("/")
-        return [ProbeTarget(pool.metadata.name, url, identity=url, external=True)]
-    current = current_pods(pods)
-    found = ((name, current.get(name)) for name in instance_names(pool))
-    return [_pod_target(name, pod) for name, pod in found if pod is not None and pod.ready and pod.ip]
-
-
-def _pod_target(name: str, pod: PodView) -> ProbeTarget:
-    host = f"[{pod.ip}]" if ":" in pod.ip else pod.ip
-    return ProbeTarget(name, f"http://{host}:{SERVER_PORT}/v1", identity=f"{pod.uid}/{pod.restart_count}")
 
 
 def current_pods(pods: Sequence[PodView]) -> dict[str, PodView]:
@@ -60,28 +64,25 @@ def current_pods(pods: Sequence[PodView]) -> dict[str, PodView]:
     return {p.instance: p for p in sorted(lasting, key=lambda p: (p.created, p.uid))}
 
 
-def build_replicas(pool: ModelPool, observed: ObservedPool) -> list[Replica]:
-    """Return the wanted replicas, after them surplus ones whose pods still run; an external server counts as one."""
-    if pool.spec.external is not None:
-        return [_external_replica(pool, pool.spec.external, observed)]
-    wanted = instance_names(pool)
+def going_instances(pods: Sequence[PodView]) -> frozenset[str]:
+    """Return the replicas that have a pod which was told to go and is still there."""
+    return frozenset(p.instance for p in pods if p.deleting)
+
+
+def known_instances(pool: ModelPool) -> Mapping[str, Instance]:
+    """Return the replicas as status remembers them, by name."""
+    return {i.name: i for i in pool.status.instances}
+
+
+def surplus_replicas(pool: ModelPool, observed: ObservedPool, wanted: Sequence[str]) -> list[Replica]:
+    """Return the replicas that are no longer wanted and whose pods are still there."""
     surplus = sorted({p.instance for p in observed.pods if p.instance} - set(wanted), key=_by_index)
-    current = current_pods(observed.pods)
-    lasting = (_replica(pool, name, current.get(name), observed) for name in wanted)
-    return [*lasting, *(_draining(pool, name, observed.pods) for name in surplus)]
-
-
-def _external_replica(pool: ModelPool, external: External, observed: ObservedPool) -> Replica:
-    probe = observed.probes.get(pool.metadata.name)
-    # A server that wants its key first lists nothing, and is trusted to have the model.
-    is_ready = probe is not None and probe.healthy and (not probe.models or serves(pool, probe))
-    state = InstanceState.READY if is_ready else InstanceState.PENDING
-    return Replica(pool.metadata.name, external.base_url.rstrip("/"), state, None, probe)
+    return [_draining(pool, name, observed.pods) for name in surplus]
 
 
 def _draining(pool: ModelPool, name: str, pods: Sequence[PodView]) -> Replica:
     pod = next(p for p in pods if p.instance == name)
-    return Replica(name, service_url(pool, name), InstanceState.DRAINING, pod)
+    return Replica(name, service_url(pool, name), InstanceState.DRAINING, pod, node=pod.node)
 
 
 def _by_index(name: str) -> tuple[int, str]:
@@ -89,19 +90,14 @@ def _by_index(name: str) -> tuple[int, str]:
     return (int(tail) if tail.isdecimal() else 0, name)
 
 
-def _replica(pool: ModelPool, name: str, pod: PodView | None, observed: ObservedPool) -> Replica:
-    probe = observed.probes.get(name) if pod is not None and pod.ready else None
-    return Replica(name, service_url(pool, name), _state(pool, pod, probe), pod, probe)
+def has_crashed(pod: PodView) -> bool:
+    """Tell whether a pod's server is down and was not told to be."""
+    return pod.waiting_reason == "CrashLoopBackOff" or any(t.run == pod.restart_count for t in pod.terminations)
 
 
-def _state(pool: ModelPool, pod: PodView | None, probe: Probe | None) -> InstanceState:
-    if pod is None or not pod.node:
-        return InstanceState.PENDING
-    if pod.ready:
-        return InstanceState.READY if probe is not None and serves(pool, probe) else InstanceState.STARTING
-    if pod.waiting_reason == "CrashLoopBackOff" or any(t.run == pod.restart_count for t in pod.terminations):
-        return InstanceState.CRASHED
-    return InstanceState.STARTING
+def is_held_up(pod: PodView) -> bool:
+    """Tell whether a pod waits for something that may never come, such as a node or an image."""
+    return bool(pod.unschedulable) or pod.waiting_reason not in ROUTINE_WAITS
 
 
 def serves(pool: ModelPool, probe: Probe) -> bool:

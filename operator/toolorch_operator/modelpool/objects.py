@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -11,10 +11,11 @@ from toolorch_api.meta import API_VERSION, LABEL_INSTANCE, child_labels
 from toolorch_api.modelpool import KIND, SERVER_PORT, Engine, ModelPool
 from toolorch_api.modelpool_status import Effective, InstanceState
 from toolorch_operator.defaults import Defaults
-from toolorch_operator.modelpool.instances import Replica, instance_names
+from toolorch_operator.modelpool.instances import Replica
 from toolorch_operator.modelpool.memory import spec_hash
-from toolorch_operator.modelpool.pod import build_pod_spec
-from toolorch_operator.modelpool.pods import ANNOTATION_SPEC
+from toolorch_operator.modelpool.pod import build_pod_spec, choose_nodes
+from toolorch_operator.modelpool.pods import ANNOTATION_SPEC, ANNOTATION_TEMPLATE
+from toolorch_operator.modelpool.rollout import template_hash
 from toolorch_operator.plan import Manifest
 
 # Spare time for the kubelet before a Deployment calls a start late, which only tools like `kubectl rollout` read.
@@ -22,41 +23,58 @@ _ROLLOUT_SPARE_SECONDS = 60
 
 
 def build_objects(
-    pool: ModelPool, effective: Effective, replicas: Sequence[Replica], defaults: Defaults
+    pool: ModelPool, template: Mapping[str, Any], replicas: Sequence[Replica], live: Container[str], defaults: Defaults
 ) -> tuple[Manifest, ...]:
-    """Return all children in the order in which they must exist; an external pool has its endpoints only."""
+    """Return all children in the order in which they must exist; an external pool has its endpoints only.
+
+    `live` are the names of the Deployments that exist.
+    """
     endpoints = build_endpoints(pool, replicas)
     if pool.spec.engine is Engine.EXTERNAL:
         return (endpoints,)
-    names = instance_names(pool)
-    spec, annotations = build_pod_spec(pool, effective, defaults), {ANNOTATION_SPEC: spec_hash(pool.spec)}
+    lasting = [r for r in replicas if r.state is not InstanceState.DRAINING]
+    # A replica that found no node, or whose model is not there yet, is not created.
+    placed = (r for r in lasting if not r.keeps and (r.runs or r.state is not InstanceState.PENDING or r.name in live))
     return (
         build_launcher(pool, defaults),
         endpoints,
         build_service(pool),
-        *(build_service(pool, name) for name in names),
-        *(build_deployment(pool, name, spec, annotations) for name in names),
+        *(build_service(pool, r.name) for r in lasting),
+        *(build_deployment(pool, r, template) for r in placed),
     )
 
 
-def build_deployment(
-    pool: ModelPool, instance: str, pod_spec: Mapping[str, Any], annotations: Mapping[str, str]
-) -> Manifest:
+def build_template(
+    pool: ModelPool, effective: Effective, defaults: Defaults, *, nodes_known: bool = True
+) -> dict[str, Any]:
+    """Return the pod template that all replicas share; each adds its own labels and its node.
+
+    `nodes_known` is False where the scheduler alone chooses them.
+    """
+    annotations = {ANNOTATION_SPEC: spec_hash(pool.spec)}
+    spec = build_pod_spec(pool, effective, defaults, nodes_known=nodes_known)
+    template = {"metadata": {"annotations": annotations}, "spec": spec}
+    annotations[ANNOTATION_TEMPLATE] = template_hash(template)
+    return template
+
+
+def build_deployment(pool: ModelPool, replica: Replica, template: Mapping[str, Any]) -> Manifest:
     """Return the Deployment of one replica; it never runs two pods at once, since the GPU is taken."""
+    instance = replica.name
     labels = _labels(pool, instance)
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
         "metadata": _metadata(pool, instance, labels),
         "spec": {
-            "replicas": 1,
+            "replicas": int(replica.runs),
             "strategy": {"type": "Recreate"},
             "revisionHistoryLimit": 1,
             "progressDeadlineSeconds": pool.spec.startup.timeout_seconds + _ROLLOUT_SPARE_SECONDS,
             "selector": {"matchLabels": labels},
             "template": {
-                "metadata": {"labels": labels, "annotations": annotations},
-                "spec": pod_spec,
+                "metadata": {"labels": labels, **template["metadata"]},
+                "spec": {**template["spec"], **choose_nodes(pool.spec, replica.node)},
             },
         },
     }

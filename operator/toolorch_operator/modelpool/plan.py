@@ -1,36 +1,42 @@
-"""The brain of a pool: climb the ladder, build the children, say what is so. PURE."""
+"""The brain of a pool: climb the ladder, lead replicas to serving, build the children, say what is so. PURE."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
-from toolorch_api.conditions import Condition, Truth, is_true
 from toolorch_api.modelpool import ModelPool
-from toolorch_api.modelpool_status import InstanceState, ModelPoolStatus
-from toolorch_api.pool_reasons import PoolCondition, PoolReason
+from toolorch_api.modelpool_status import InstanceState
+from toolorch_api.pool_reasons import PoolReason
 from toolorch_operator.defaults import Defaults
 from toolorch_operator.modelpool.crashes import last_crash, parse_crashes
-from toolorch_operator.modelpool.holdups import find_holdups
-from toolorch_operator.modelpool.instances import Replica, build_replicas, instance_names
+from toolorch_operator.modelpool.external import external_replica, plan_external
+from toolorch_operator.modelpool.fetch import plan_fetch
+from toolorch_operator.modelpool.holdups import Scene, find_holdups
+from toolorch_operator.modelpool.instances import Replica, instance_names, surplus_replicas
+from toolorch_operator.modelpool.leases import find_leases, judge_idle
 from toolorch_operator.modelpool.memory import Climb, Stall, climb, find_stall, is_current, start
-from toolorch_operator.modelpool.objects import build_objects
+from toolorch_operator.modelpool.news import tell_remediations, tell_restarts, tell_turns
+from toolorch_operator.modelpool.objects import build_objects, build_template
 from toolorch_operator.modelpool.observed import ObservedPool
+from toolorch_operator.modelpool.pods import ANNOTATION_TEMPLATE
+from toolorch_operator.modelpool.presets import judge_preset
+from toolorch_operator.modelpool.rollout import describe_deferral, is_forced
+from toolorch_operator.modelpool.slots import next_grant
+from toolorch_operator.modelpool.stages import Gates, advance, find_nodes, start_views
 from toolorch_operator.modelpool.status import compute_status
-from toolorch_operator.modelpool.summary import Facts, find_turned
-from toolorch_operator.plan import Event, Manifest, Plan, Ref
+from toolorch_operator.modelpool.verdicts import Facts
+from toolorch_operator.plan import Manifest, Plan, Ref
 
-# A server that passes its health check answers at once; it may need a moment after the kubelet saw it.
-_PROBE_AGAIN = timedelta(seconds=2)
-# Nothing tells of an external server's return but asking, and it is somebody else's.
-_PROBE_EXTERNAL_AGAIN = timedelta(seconds=15)
-
-# What passes by itself is in the conditions; an Event for it would only be noise.
-_ROUTINE = (
-    PoolReason.STARTING,
-    PoolReason.SOME_REPLICAS_READY,
-    PoolReason.SCALED_TO_ZERO,
-    PoolReason.REMEDIATING,
+# A slot that another pool gives up is told by that pool's own status, but a node's return is told by nobody.
+_LOOK_AGAIN = timedelta(seconds=15)
+_AWAITED = (
+    PoolReason.INSUFFICIENT_GPU,
+    PoolReason.INSUFFICIENT_RESOURCES,
+    PoolReason.NO_MATCHING_NODE,
+    PoolReason.QUOTA_EXCEEDED,
+    PoolReason.WAITING_FOR_SLOT,
 )
 
 
@@ -39,20 +45,56 @@ def plan(pool: ModelPool, observed: ObservedPool, now: datetime, defaults: Defau
     if pool.metadata.deletion_timestamp is not None:
         return Plan()
     now = now.replace(microsecond=0)
+    outside = plan_external(pool, observed, defaults, now)
+    if outside.probe is not None:
+        observed = replace(observed, probes={**observed.probes, pool.metadata.name: outside.probe})
     begin = start(pool.spec, pool.status.ladder, pool.status.effective, pool.metadata.generation)
     at = climb(pool.spec, begin, parse_crashes(observed.pods), now)
-    replicas = build_replicas(pool, observed)
-    wanted = [r for r in replicas if r.state is not InstanceState.DRAINING]
-    facts = Facts(pool, wanted, find_holdups(pool, observed, replicas, at), at, find_pool_stall(pool, wanted, at))
-    status = compute_status(facts, replicas, now)
-    return Plan(
-        delete=find_surplus(pool, observed),
-        apply=build_objects(pool, at.effective, replicas, defaults),
-        status=status.model_dump(mode="json", by_alias=True, exclude_none=True),
-        status_first=bool(at.records),
-        events=(*tell_remediations(pool, at), *tell_turns(pool.status, status)),
-        requeue_after=find_requeue(pool, wanted),
+    leases = find_leases(pool.status.leases, observed.runs)
+    use = judge_idle(pool, leases, now)
+    template = build_template(pool, at.effective, defaults, nodes_known=observed.cluster.placement is not None)
+    names = instance_names(pool, use.wanted_replicas)
+    fetch = plan_fetch(pool, observed, defaults, find_nodes(pool, observed, names))
+    gates = Gates(
+        now,
+        defaults.stall_seconds,
+        fetch,
+        template=template["metadata"]["annotations"][ANNOTATION_TEMPLATE],
+        is_deferred=bool(leases) and not is_forced(pool),
     )
+    wanted = find_replicas(pool, observed, names, gates)
+    replicas = [*wanted, *surplus_replicas(pool, observed, names)]
+    scene = Scene(pool, observed, at, start_views(pool, observed, wanted, now), now, fetch, outside)
+    facts = Facts(
+        pool,
+        wanted,
+        find_holdups(scene, wanted),
+        at,
+        find_pool_stall(pool, wanted, at),
+        use,
+        judge_preset(pool.spec, observed.chat_template, pool.metadata.annotations),
+        pool.status.fit,
+        fetch.status,
+        deferral=describe_deferral([lease.run for lease in leases]) if gates.is_deferred else "",
+        places=observed.cluster.placement is not None,
+    )
+    status = compute_status(facts, replicas, leases, now)
+    return Plan(
+        delete=(*find_surplus(pool, observed, names), *fetch.delete, *outside.delete),
+        create=(*fetch.create, *outside.create),
+        apply=build_objects(pool, template, replicas, observed.deployments, defaults),
+        status=status.model_dump(mode="json", by_alias=True, exclude_none=True),
+        status_first=bool(at.records) or has_news_of_starts(pool, wanted),
+        events=(*tell_remediations(pool, at), *tell_restarts(pool, facts), *tell_turns(pool.status, status)),
+        requeue_after=find_requeue(facts, scene),
+    )
+
+
+def find_replicas(pool: ModelPool, observed: ObservedPool, names: Sequence[str], gates: Gates) -> list[Replica]:
+    """Return the wanted replicas as they are to be next; an external server counts as one."""
+    if pool.spec.external is not None:
+        return [external_replica(pool, pool.spec.external.base_url, observed)]
+    return advance(pool, observed, names, gates)
 
 
 def find_pool_stall(pool: ModelPool, replicas: Sequence[Replica], at: Climb) -> Stall | None:
@@ -62,9 +104,15 @@ def find_pool_stall(pool: ModelPool, replicas: Sequence[Replica], at: Climb) -> 
     return next((find_stall(pool.spec, at, c) for c in crashes if c is not None and is_current(pool.spec, at, c)), None)
 
 
-def find_surplus(pool: ModelPool, observed: ObservedPool) -> tuple[Ref, ...]:
+def has_news_of_starts(pool: ModelPool, replicas: Sequence[Replica]) -> bool:
+    """Tell whether a replica starts that did not: the slot that it takes is written down before it is used."""
+    before = {i.name for i in pool.status.instances if i.state is InstanceState.STARTING}
+    return any(r.state is InstanceState.STARTING and r.name not in before for r in replicas)
+
+
+def find_surplus(pool: ModelPool, observed: ObservedPool, names: Sequence[str]) -> tuple[Ref, ...]:
     """Return the Deployments and Services of replicas that are no longer wanted, Deployments first."""
-    wanted = {*instance_names(pool), pool.metadata.name}
+    wanted = {*names, pool.metadata.name}
     deployments = (Ref("Deployment", n, _uid(c)) for n, c in sorted(observed.deployments.items()) if n not in wanted)
     services = (Ref("Service", n, _uid(c)) for n, c in sorted(observed.services.items()) if n not in wanted)
     return (*deployments, *services)
@@ -74,50 +122,10 @@ def _uid(child: Manifest) -> str:
     return str((child.get("metadata") or {}).get("uid") or "")
 
 
-def tell_remediations(pool: ModelPool, at: Climb) -> list[Event]:
-    """Return one Event per change of settings, which names signature, field, from and to."""
-    limit = pool.spec.remediation.max_attempts
-    first = at.ladder.attempts - len(at.records) + 1
-    return [
-        Event(
-            reason,
-            f"{r.instance} ended with {r.signature}: {r.field} {r.from_} → {r.to} (attempt {n} of {limit})",
-            "Warning",
-        )
-        for n, (r, reason) in enumerate(zip(at.records, at.reasons, strict=True), start=first)
-    ]
-
-
-def tell_turns(before: ModelPoolStatus, after: ModelPoolStatus) -> list[Event]:
-    """Return one Event for becoming ready and one per new trouble; what only goes on is no news."""
-    was_ready = is_true(before.conditions, PoolCondition.READY)
-    turned = find_turned(before.conditions, after.conditions, lambda c: _is_news(c, was_ready=was_ready))
-    return list({c.reason: _to_event(c) for c in turned}.values())
-
-
-def _is_news(condition: Condition, *, was_ready: bool) -> bool:
-    truth = condition.status is Truth.TRUE
-    match condition.type:
-        case PoolCondition.READY:
-            return truth or (was_ready and condition.reason not in _ROUTINE)
-        case PoolCondition.STALLED:
-            return truth
-        case PoolCondition.PLACED | PoolCondition.PREFLIGHT_PASSED:
-            return condition.status is Truth.FALSE
-        case _:
-            return False
-
-
-def _to_event(condition: Condition) -> Event:
-    is_good = condition.type == PoolCondition.READY and condition.status is Truth.TRUE
-    return Event(condition.reason, condition.message, "Normal" if is_good else "Warning")
-
-
-def find_requeue(pool: ModelPool, replicas: Sequence[Replica]) -> timedelta | None:
-    """Return when to look again: only where an answer is awaited that no watch tells of."""
-    if pool.spec.external is not None:
-        is_ready = all(r.state is InstanceState.READY for r in replicas)
-        return None if is_ready else _PROBE_EXTERNAL_AGAIN
-    asked = (r for r in replicas if r.pod is not None and r.pod.ready)
-    is_waiting = any(r.probe is None or not r.probe.healthy for r in asked)
-    return _PROBE_AGAIN if is_waiting else None
+def find_requeue(facts: Facts, scene: Scene) -> timedelta | None:
+    """Return when to look again: what no watch and no answer of a server tells."""
+    told = (scene.fetch.requeue_after, scene.outside.requeue_after)
+    waits = [facts.use.look_again, *told, next_grant(scene.starts, scene.moment)]
+    if facts.outdated_count or any(h.reason in _AWAITED for h in facts.holdups):
+        waits.append(_LOOK_AGAIN)
+    return min((wait for wait in waits if wait is not None), default=None)

@@ -8,6 +8,7 @@ from toolorch_api.modelpool import SERVER_PORT, ModelPool, ModelPoolSpec
 from toolorch_api.modelpool_status import Effective
 from toolorch_operator.defaults import Defaults
 from toolorch_operator.modelpool.command import serve_command
+from toolorch_operator.modelpool.fetch_job import offline_env
 from toolorch_operator.modelpool.pod_parts import (
     CACHE_ENV,
     CACHE_FOLDER,
@@ -30,6 +31,9 @@ _TEMPLATE_FOLDER = "/etc/toolorch/chat-template"
 _TEMPLATE_FILE = "template.jinja"
 _COMPILE_CACHE = "/var/cache/vllm"
 
+# In a volume that lives as long as the pod: only a container that is not the pod's first finds it.
+_START_MARK = "/tmp/toolorch-started"
+
 # A refused connection costs nothing, and every second of it delays the runs that wait for the pool.
 _STARTUP_PERIOD_SECONDS = 1
 _READINESS_PERIOD_SECONDS = 2
@@ -39,8 +43,10 @@ _PROBE_TIMEOUT_SECONDS = 5
 _GRACE_SECONDS = 30
 
 
-def build_pod_spec(pool: ModelPool, effective: Effective, defaults: Defaults) -> dict[str, Any]:
-    """Return the pod spec of a replica; all replicas of a pool are equal."""
+def build_pod_spec(
+    pool: ModelPool, effective: Effective, defaults: Defaults, *, nodes_known: bool = True
+) -> dict[str, Any]:
+    """Return the pod spec of a replica; all replicas of a pool are equal but for their node."""
     spec = pool.spec
     volumes = _volumes(pool)
     return {
@@ -48,17 +54,19 @@ def build_pod_spec(pool: ModelPool, effective: Effective, defaults: Defaults) ->
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": _GRACE_SECONDS,
         "securityContext": POD_SECURITY,
-        **_node_choice(spec),
+        **choose_nodes(spec),
         "containers": [
             {
                 "name": CONTAINER,
                 "image": spec.image or defaults.vllm_image,
                 "command": ["python3", f"{PROGRAMS_FOLDER}/{LAUNCHER_FILE}", "--", *_command(spec, effective)],
                 "workingDir": CACHE_FOLDER,
-                "env": _env(spec),
+                "env": _env(pool, nodes_known=nodes_known),
                 "ports": [{"name": "http", "containerPort": SERVER_PORT}],
                 "resources": _resources(spec, effective),
-                "startupProbe": _health(_STARTUP_PERIOD_SECONDS, spec.startup.timeout_seconds),
+                "startupProbe": _health(
+                    _STARTUP_PERIOD_SECONDS, spec.startup.timeout_seconds + spec.startup.settle_seconds
+                ),
                 "readinessProbe": _health(_READINESS_PERIOD_SECONDS, 3 * _READINESS_PERIOD_SECONDS),
                 "terminationMessagePolicy": "File",
                 "securityContext": CONTAINER_SECURITY,
@@ -77,10 +85,12 @@ def _command(spec: ModelPoolSpec, effective: Effective) -> list[str]:
     )
 
 
-def _env(spec: ModelPoolSpec) -> list[dict[str, Any]]:
+def _env(pool: ModelPool, *, nodes_known: bool) -> list[dict[str, Any]]:
+    spec = pool.spec
     ours = {
         **USER_ENV,
         **CACHE_ENV,
+        **offline_env(pool, nodes_known=nodes_known),
         "VLLM_CACHE_ROOT": f"{_COMPILE_CACHE}/root",
         "TRITON_CACHE_DIR": f"{_COMPILE_CACHE}/triton",
         "TORCHINDUCTOR_CACHE_DIR": f"{_COMPILE_CACHE}/inductor",
@@ -88,6 +98,9 @@ def _env(spec: ModelPoolSpec) -> list[dict[str, Any]]:
         # Nothing is called that the spec does not name.
         "VLLM_NO_USAGE_STATS": "1",
         "PYTHONUNBUFFERED": "1",
+        # A container that is restarted where it was waits until the memory of its last run is released.
+        "TOOLORCH_SETTLE_SECONDS": str(spec.startup.settle_seconds),
+        "TOOLORCH_START_MARK": _START_MARK,
     }
     return merge_env(spec, ours)
 
@@ -108,15 +121,21 @@ def _health(period_seconds: int, budget_seconds: int) -> dict[str, Any]:
     }
 
 
-def _node_choice(spec: ModelPoolSpec) -> dict[str, Any]:
+def choose_nodes(spec: ModelPoolSpec, node: str = "") -> dict[str, Any]:
+    """Return the fields that say where a pod may run; `node` is the one that placement chose, empty: any."""
     choice: dict[str, Any] = {}
     if spec.placement.node_selector:
         choice["nodeSelector"] = dict(spec.placement.node_selector)
     if spec.placement.tolerations:
         choice["tolerations"] = tolerations(spec)
+    term: dict[str, Any] = {}
     if spec.placement.gpu_products:
-        term = {"key": "nvidia.com/gpu.product", "operator": "In", "values": list(spec.placement.gpu_products)}
-        required = {"nodeSelectorTerms": [{"matchExpressions": [term]}]}
+        product = {"key": "nvidia.com/gpu.product", "operator": "In", "values": list(spec.placement.gpu_products)}
+        term["matchExpressions"] = [product]
+    if node:
+        term["matchFields"] = [{"key": "metadata.name", "operator": "In", "values": [node]}]
+    if term:
+        required = {"nodeSelectorTerms": [term]}
         choice["affinity"] = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": required}}
     return choice
 

@@ -14,6 +14,9 @@ CONTAINER = "server"
 ANNOTATION_SPEC = f"{GROUP}/spec-hash"
 """Annotation of a pod: hash of the memory-related spec that it was built from."""
 
+ANNOTATION_TEMPLATE = f"{GROUP}/template-hash"
+"""Annotation of a pod: hash of the whole template that it was built from, its node apart."""
+
 
 @dataclass(frozen=True, slots=True)
 class Termination:
@@ -56,6 +59,8 @@ class PodView:
     """What the container was started with: command and args."""
     spec_hash: str = ""
     """Hash of the memory-related spec that the pod was built from."""
+    template: str = ""
+    """Hash of the whole template that the pod was built from."""
 
 
 def parse_pod(manifest: Mapping[str, Any]) -> PodView:
@@ -65,6 +70,7 @@ def parse_pod(manifest: Mapping[str, Any]) -> PodView:
     live = _server(status.get("containerStatuses"))
     waiting = (live.get("state") or {}).get("waiting") or {}
     restarts = live.get("restartCount", 0)
+    annotations = meta.get("annotations") or {}
     return PodView(
         name=meta.get("name", ""),
         uid=meta.get("uid", ""),
@@ -81,7 +87,8 @@ def parse_pod(manifest: Mapping[str, Any]) -> PodView:
         unschedulable=_unschedulable(status),
         terminations=_terminations(live, restarts),
         command=(*(container.get("command") or ()), *(container.get("args") or ())),
-        spec_hash=(meta.get("annotations") or {}).get(ANNOTATION_SPEC, ""),
+        spec_hash=annotations.get(ANNOTATION_SPEC, ""),
+        template=annotations.get(ANNOTATION_TEMPLATE, ""),
     )
 
 

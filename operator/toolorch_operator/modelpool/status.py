@@ -7,19 +7,20 @@ from datetime import datetime
 
 from toolorch_api.conditions import find_condition
 from toolorch_api.modelpool import ModelPool
-from toolorch_api.modelpool_status import Instance, InstanceState, ModelPoolStatus, Served
+from toolorch_api.modelpool_status import Instance, InstanceState, Lease, ModelPoolStatus, Served
 from toolorch_api.pool_reasons import PoolCondition
 from toolorch_operator.modelpool.instances import Replica
 from toolorch_operator.modelpool.memory import keep_latest
 from toolorch_operator.modelpool.objects import endpoints_name, pod_selector
-from toolorch_operator.modelpool.summary import Facts, compute_conditions
+from toolorch_operator.modelpool.summary import compute_conditions
+from toolorch_operator.modelpool.verdicts import Facts
 
 # Of the 64 KiB that a whole status may take; what a thousand replicas need above it is in the endpoints ConfigMap.
 _INSTANCES_BYTES = 40_000
 _NODES_IN_COLUMN = 10
 
 
-def compute_status(facts: Facts, replicas: Sequence[Replica], now: datetime) -> ModelPoolStatus:
+def compute_status(facts: Facts, replicas: Sequence[Replica], leases: list[Lease], now: datetime) -> ModelPoolStatus:
     """Return the next status; `replicas` are the wanted ones and those that drain."""
     pool, climb = facts.pool, facts.climb
     conditions = compute_conditions(facts, now)
@@ -38,11 +39,13 @@ def compute_status(facts: Facts, replicas: Sequence[Replica], now: datetime) -> 
         instances=list_instances(replicas),
         remediations=keep_latest(pool.status.remediations, climb.records),
         ladder=climb.ladder,
-        fit=pool.status.fit,
+        fit=facts.fit,
+        fetch=facts.fetch,
+        idle_since=facts.use.idle_since,
         endpoints=endpoints_name(pool),
         gpus=wanted * pool.spec.gpus_per_replica if pool.spec.external is None else 0,
         nodes=name_nodes(facts.replicas),
-        leases=pool.status.leases,
+        leases=leases,
     )
 
 
@@ -59,7 +62,9 @@ def find_served(pool: ModelPool, replicas: Sequence[Replica]) -> Served | None:
 
 def list_instances(replicas: Sequence[Replica]) -> list[Instance]:
     """Return as many replicas as status has room for, those that are not ready before the others, in their order."""
-    instances = [Instance(name=r.name, node=r.pod.node if r.pod else "", state=r.state, url=r.url) for r in replicas]
+    instances = [
+        Instance(name=r.name, node=r.node, state=r.state, since=r.since, url=r.url, proven=r.proven) for r in replicas
+    ]
     by_need = sorted(range(len(instances)), key=lambda i: instances[i].state is InstanceState.READY)
     chosen: list[int] = []
     room = _INSTANCES_BYTES

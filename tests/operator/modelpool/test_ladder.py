@@ -157,7 +157,7 @@ def specs(draw):
     )
 
 
-AMOUNT = st.none() | st.floats(0, 200)
+AMOUNT = st.none() | st.integers(0, 20_000).map(lambda n: n / 100)
 FIGURES = st.builds(
     Figures, AMOUNT, AMOUNT, AMOUNT, AMOUNT, AMOUNT, *[st.none() | st.integers(0, 99999).map(float)] * 3
 )

@@ -34,6 +34,12 @@ def test_what_is_no_amount_counts_as_not_told(value):
     assert crash.figures == Figures()
 
 
+def test_an_amount_too_small_to_divide_by_counts_as_nothing():
+    assert crashes_of({"class": "KV_SMALL", "total": 5e-324, "avail": 1e-7, "need": 0.125})[0].figures == Figures(
+        total=0.0, avail=0.0, need=0.125
+    )
+
+
 LIMIT = st.none() | st.integers(1, 10**8)
 
 

@@ -3,10 +3,12 @@
 import pytest
 
 from toolorch_operator.modelpool.crashes import parse_crashes
-from toolorch_operator.modelpool.instances import build_replicas, current_pods, probe_targets
+from toolorch_operator.modelpool.external import external_replica
+from toolorch_operator.modelpool.instances import current_pods
 from toolorch_operator.modelpool.observed import ObservedPool, Probe, ServedModel
 from toolorch_operator.modelpool.plan import plan
 from toolorch_operator.modelpool.pods import PodView, parse_pod
+from toolorch_operator.modelpool.targets import probe_targets, proof
 
 END = {"exitCode": 85, "reason": "Error", "message": '{"v": 1, "class": "CAPTURE_OOM", "gmu": 0.95, "msg": "boom"}'}
 
@@ -87,7 +89,8 @@ def test_of_several_pods_the_newest_that_stays_speaks_for_the_replica():
 def test_servers_are_asked_by_their_own_address_and_kept_answers_end_with_a_restart(pool_of):
     pod = PodView("a", "uid", "p-0", ip="fd00::7", node="n", ready=True, restart_count=2)
     target = probe_targets(pool_of("p"), [pod])[0]
-    assert (target.key, target.url, target.identity) == ("p-0", "http://[fd00::7]:8000/v1", "uid/2")
+    assert (target.key, target.url, target.identity) == ("p-0", "http://[fd00::7]:8000/v1", proof(pool_of("p"), pod))
+    assert target.identity.startswith("uid/2/")
 
 
 UNSCHEDULABLE = [
@@ -102,9 +105,10 @@ UNSCHEDULABLE = [
         pytest.param({"unschedulable": "node(s) had untolerated taint"}, "Unschedulable", "taint", id="taint"),
     ],
 )
-def test_a_pod_without_a_node_says_what_it_waits_for(world, defaults, noon, pod, reason, word):
+def test_a_pod_without_a_node_says_what_it_waits_for(world, defaults, noon, template_of, pod, reason, word):
     w = world()
-    result = plan(w.pool, ObservedPool(pods=[PodView("x", "u", "orchestrator-0", **pod)]), noon, defaults)
+    waiting = PodView("x", "u", "orchestrator-0", template=template_of(w.pool), **pod)
+    result = plan(w.pool, ObservedPool(pods=[waiting]), noon, defaults)
     placed = next(c for c in result.status["conditions"] if c["type"] == "Placed")
     assert (placed["status"], placed["reason"], result.status["reason"]) == ("False", reason, reason)
     assert word in placed["message"]
@@ -138,7 +142,7 @@ def test_an_external_pool_has_no_pods_and_is_judged_by_one_question_when(pool_of
     pool = pool_of("gpt", engine="external", external={"baseURL": "http://llm.example:9000/v1/"})
     observed = ObservedPool(probes={} if probe is None else {"gpt": probe})
     result = plan(pool, observed, noon, defaults)
-    assert build_replicas(pool, observed)[0].state == state
+    assert external_replica(pool, pool.spec.external.base_url, observed).state == state
     assert result.status["reason"] == reason
     assert [m["metadata"]["name"] for m in result.apply] == ["gpt-endpoints"]
-    assert (result.requeue_after is None) is (state == "Ready")
+    assert result.requeue_after is None, "its next answer wakes the pool"

@@ -2,11 +2,12 @@
 
 import pytest
 
-from toolorch_api.modelpool_status import Effective
+from toolorch_api.modelpool_status import Effective, InstanceState
 from toolorch_operator.modelpool.command import fraction_text, parse_utilization, serve_command
-from toolorch_operator.modelpool.instances import build_replicas
+from toolorch_operator.modelpool.external import external_replica
+from toolorch_operator.modelpool.instances import Replica, instance_names, service_url
 from toolorch_operator.modelpool.memory import initial_effective
-from toolorch_operator.modelpool.objects import build_objects
+from toolorch_operator.modelpool.objects import build_objects, build_template
 from toolorch_operator.modelpool.observed import ObservedPool
 
 FULL = {
@@ -37,7 +38,17 @@ FULL = {
 
 
 def objects_of(pool, defaults):
-    return build_objects(pool, initial_effective(pool.spec), build_replicas(pool, ObservedPool()), defaults)
+    return objects_at(pool, initial_effective(pool.spec), defaults)
+
+
+def objects_at(pool, effective, defaults):
+    replicas = [
+        Replica(name, service_url(pool, name), InstanceState.STARTING, node="node-a", runs=True)
+        for name in instance_names(pool)
+    ]
+    if pool.spec.external is not None:
+        replicas = [external_replica(pool, pool.spec.external.base_url, ObservedPool())]
+    return build_objects(pool, build_template(pool, effective, defaults), replicas, (), defaults)
 
 
 def pod_spec(pool, defaults):
@@ -52,11 +63,12 @@ def test_all_children_are_as_in_the_golden_file(golden, pool_of, defaults, name,
 def test_a_remediation_changes_nothing_but_the_argument(pool_of, defaults):
     pool = pool_of(gpuMemoryUtilization=95)
     before, after = (
-        build_objects(pool, Effective(gpu_memory_utilization=percent), (), defaults)[-1]["spec"]["template"]
+        objects_at(pool, Effective(gpu_memory_utilization=percent), defaults)[-1]["spec"]["template"]
         for percent in (95, 90)
     )
     command = before["spec"]["containers"][0]["command"]
     command[command.index("0.95")] = "0.90"
+    assert before.pop("metadata") != after.pop("metadata")
     assert before == after
 
 

@@ -1,6 +1,7 @@
 """What is known of model families is said of the right models, and only as a warning."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,9 @@ GEMMA = "{{ '<start_of_turn>' + role }}"
 HARMONY = "{{ '<|start|>assistant<|channel|>analysis' }}"
 OWN_TEMPLATE = {"configMapKeyRef": {"name": "t", "key": "k"}}
 NO_THINKING = {"enable_thinking": False}
+
+
+PAGE = Path(__file__).parents[3] / "docs" / "presets.md"
 
 
 def spec_of(model, parser=None, template=None, **spec):
@@ -150,3 +154,22 @@ def test_each_row_of_the_table_is_usable(family):
     assert family.reasoning or family.thinking not in (Thinking.ALWAYS, Thinking.SWITCHABLE, Thinking.PARSED)
     assert family.template in (None, *Template)
     assert family.source
+
+
+def row(family):
+    """The family's row of the table in the docs."""
+
+    def words(names):
+        return ", ".join(f"`{name}`" for name in names) or "–"
+
+    thinks = "" if family.thinking is Thinking.UNKNOWN else f"{family.thinking}"
+    reasons = "; ".join(part for part in (words(family.reasoning) if family.reasoning else "", thinks) if part) or "–"
+    template = "–" if family.template is None else family.template.name
+    own = "; its own has no tools" if family.needs_template else ""
+    return f"| {family.name} | {words(family.parsers)} | {reasons} | {template}{own} | {family.source} |"
+
+
+def test_the_page_has_the_rows_of_the_table_in_their_order():
+    _, table = PAGE.read_text().split("|---|---|---|---|---|\n")
+    rows = table.partition("\n\n")[0].splitlines()
+    assert rows == [row(family) for family in FAMILIES]

@@ -1,0 +1,90 @@
+"""Looks at the world around one EvalRun: its children, the pools and the Secret it names, its storage. EDGE."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+from dataclasses import replace
+
+from toolorch_api import evalrun
+from toolorch_api.evalrun import EvalRun
+from toolorch_operator.cluster import Cluster
+from toolorch_operator.defaults import Defaults
+from toolorch_operator.errors import StorageError
+from toolorch_operator.evalrun import observed as run_views
+from toolorch_operator.evalrun.observed import ObservedRun, StorageView
+from toolorch_operator.evalrun.output import resolve_output
+from toolorch_operator.evalrun.wants import wanted_facts
+from toolorch_operator.facts import Facts
+from toolorch_operator.observation import Observation, children_selector, is_of_this_life, own_children
+from toolorch_operator.resources import (
+    CONFIG_MAPS,
+    JOBS,
+    MODEL_POOLS,
+    PODS,
+    SECRETS,
+)
+from toolorch_operator.storage import Folder, Storage
+
+
+class RunObserver:
+    """Observes EvalRuns."""
+
+    def __init__(self, cluster: Cluster, storage: Storage, facts: Facts, defaults: Defaults) -> None:
+        self._cluster = cluster
+        self._storage = storage
+        self._facts = facts
+        self._defaults = defaults
+
+    async def observe(self, run: EvalRun) -> Observation[ObservedRun]:
+        """Return what surrounds a run; storage is read last, and only what the brain wants of it."""
+        meta = run.metadata
+        selector = children_selector(evalrun.KIND, meta.name)
+        output = resolve_output(run, self._defaults)
+        raw_jobs, raw_pods, raw_maps, pools, secret = await asyncio.gather(
+            self._cluster.list(JOBS, meta.namespace, selector),
+            self._cluster.list(PODS, meta.namespace, selector),
+            self._cluster.list(CONFIG_MAPS, meta.namespace, selector),
+            self._pools(run),
+            self._secret(meta.namespace, output.secret if output else ""),
+        )
+        jobs = own_children(JOBS, raw_jobs, meta.uid)
+        maps = own_children(CONFIG_MAPS, raw_maps, meta.uid)
+        seen = ObservedRun(
+            pools=pools,
+            secret_exists=secret is not None,
+            jobs={name: run_views.parse_job(job) for name, job in jobs.items()},
+            pods=tuple(run_views.parse_pod(p) for p in raw_pods if is_of_this_life(p, meta)),
+            config_maps=frozenset(maps),
+        )
+        live = {(JOBS.kind, n): j for n, j in jobs.items()} | {(CONFIG_MAPS.kind, n): m for n, m in maps.items()}
+        if output is None or secret is None:
+            return Observation(seen, live)
+        try:
+            folder: Folder | None = self._storage.open(output.root, secret)
+            view = await self._facts.read(folder, output.root, wanted_facts(run, seen)) if folder else StorageView()
+        except StorageError as error:
+            folder, view = None, StorageView(reachable=False, error=str(error))
+        return Observation(replace(seen, storage=view), live, folder)
+
+    async def _pools(self, run: EvalRun) -> dict[str, run_views.PoolView]:
+        names = run.spec.roles.pools()
+        found = await asyncio.gather(*(self._cluster.get(MODEL_POOLS, run.metadata.namespace, n) for n in names))
+        return {name: run_views.parse_pool(raw) for name, raw in zip(names, found, strict=True) if raw is not None}
+
+    async def _secret(self, namespace: str, name: str) -> dict[str, str] | None:
+        """Return a Secret's keys decoded, nothing where none is named, None where it does not exist."""
+        if not name:
+            return {}
+        raw = await self._cluster.get(SECRETS, namespace, name)
+        if raw is None:
+            return None
+        return {key: _decode(value) for key, value in (raw.get("data") or {}).items()}
+
+
+def _decode(value: str) -> str:
+    try:
+        return base64.b64decode(value).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        return ""

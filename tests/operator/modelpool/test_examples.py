@@ -1,0 +1,47 @@
+"""ToolOrchestra's two layouts in our fields: the command lines that come of them, and nothing known against them."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from toolorch_api.modelpool import ModelPool
+from toolorch_mock.arguments import parse_options
+from toolorch_operator.modelpool.command import serve_command
+from toolorch_operator.modelpool.memory import initial_effective
+from toolorch_operator.modelpool.presets import judge_preset
+
+FOLDER = Path(__file__).parents[3] / "examples" / "toolorchestra"
+POOLS = {
+    f"{path.stem}: {document['metadata']['name']}": ModelPool.model_validate(document)
+    for path in sorted(FOLDER.glob("*.yaml"))
+    for document in yaml.safe_load_all(path.read_text())
+}
+each_pool = pytest.mark.parametrize("pool", POOLS.values(), ids=POOLS)
+
+
+def command(pool):
+    return serve_command(pool.spec, initial_effective(pool.spec))
+
+
+def test_the_command_lines_of_all_ten_pools(golden):
+    assert len(POOLS) == 10
+    golden("toolorchestra.json", {name: command(pool) for name, pool in POOLS.items()})
+
+
+@each_pool
+def test_nothing_that_is_known_of_the_model_contradicts_the_example(pool):
+    assert judge_preset(pool.spec, None)[1] == "MatchesPreset"
+
+
+@each_pool
+def test_vllm_knows_every_argument_of_the_example(pool):
+    options = parse_options(command(pool)[1:])
+    assert options.tensor_parallel_size == pool.spec.tensor_parallel_size == pool.spec.gpus_per_replica
+
+
+@pytest.mark.parametrize(("file", "gpus"), [("tau2-pools", 20), ("hle-pools", 14)])
+def test_the_layout_has_as_many_gpus_as_its_page_says(file, gpus):
+    pools = [pool for name, pool in POOLS.items() if name.startswith(file)]
+    assert sum(pool.spec.replicas * pool.spec.gpus_per_replica for pool in pools) == gpus
+    assert str(gpus) in (FOLDER / "README.md").read_text()
