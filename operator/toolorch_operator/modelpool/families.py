@@ -16,9 +16,9 @@ class Thinking(StrEnum):
     """Whether a family writes its reasoning before its answer."""
 
     ALWAYS = "always"
-    SWITCHABLE = "unless chatTemplateKwargs says enable_thinking: false"
+    SWITCHABLE = "unless told not to"
     NEVER = "never"
-    PARSED = "always; vLLM parses it without being told"
+    PARSED = "always, and vLLM parses it without being told"
     UNKNOWN = "depends on the model"
 
 
@@ -92,7 +92,7 @@ FAMILIES = (
     ),
     Family(
         "Qwen3 Thinking", r"qwen3-" + _QWEN_OTHERS + r".*thinking", f"the models' cards and {_REASONING}",
-        ("hermes",), Thinking.ALWAYS, _QWEN_REASONING, Template.CHATML,
+        ("hermes",), Thinking.ALWAYS, _QWEN_REASONING[::-1], Template.CHATML,
     ),
     Family(
         "Qwen3 Instruct", r"qwen3-" + _QWEN_OTHERS + r".*instruct", "vLLM recipes Qwen/Qwen3-Next.md", ("hermes",),
@@ -104,7 +104,7 @@ FAMILIES = (
     ),
     Family(
         "QwQ", r"qwq-32b", f"{_TOOLS}, Qwen Models, and {_REASONING}", ("hermes",),
-        Thinking.ALWAYS, _QWEN_REASONING[::-1], Template.CHATML,
+        Thinking.ALWAYS, ("deepseek_r1",), Template.CHATML,
     ),
     Family(
         "Qwen2.5", r"qwen2\.5-" + _QWEN_OTHERS, f"{_TOOLS}, Qwen Models", ("hermes",),
