@@ -39,12 +39,15 @@ class FakeCluster:
     async def get(self, resource, namespace, name):
         return copy.deepcopy(self.objects.get((resource.kind, name)))
 
-    async def list(self, resource, namespace="", selector=""):
-        wanted = dict(pair.split("=") for pair in selector.split(",") if pair)
+    async def list(self, resource, namespace="", selector="", fields=""):
+        wanted = dict(pair.split("=") for pair in selector.split(",") if "=" in pair)
+        present = {name for name in selector.split(",") if name and "=" not in name}
         found = [
             copy.deepcopy(o)
             for (kind, _), o in self.objects.items()
-            if kind == resource.kind and wanted.items() <= (o["metadata"].get("labels") or {}).items()
+            if kind == resource.kind
+            and wanted.items() <= (o["metadata"].get("labels") or {}).items()
+            and present <= set(o["metadata"].get("labels") or {})
         ]
         for item in found:
             del item["kind"], item["apiVersion"]

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import base64
-import json
+from datetime import UTC, datetime
 
-import httpx
 import pytest
 
 from toolorch_api.evalrun import EvalRun
 from toolorch_api.modelpool import ModelPool
 from toolorch_operator.defaults import Defaults
 from toolorch_operator.facts import Facts
-from toolorch_operator.observe import PoolObserver, RunObserver
+from toolorch_operator.inventory import Inventory
+from toolorch_operator.pool_observer import PoolObserver
+from toolorch_operator.run_observer import RunObserver
 from toolorch_operator.storage import Storage
 
 
@@ -26,7 +27,7 @@ class Counting:
         self.requests.append(f"get {resource.plural}")
         return await self.cluster.get(resource, namespace, name)
 
-    async def list(self, resource, namespace="", selector=""):
+    async def list(self, resource, namespace="", selector="", fields=""):
         self.requests.append(f"list {resource.plural}")
         return await self.cluster.list(resource, namespace, selector)
 
@@ -43,42 +44,59 @@ def build_pod(frame, created="2026-01-02T03:04:00Z", ready=True):
     }
 
 
-class Server:
-    """A model server that counts what it is asked."""
+class Prober:
+    """Remembers what it was asked for, and answers nothing."""
 
-    def __init__(self, health=200):
-        self.asked, self.health = [], health
+    def __init__(self):
+        self.asked = []
 
-    def __call__(self, request):
-        self.asked.append(request.url.path)
-        if request.url.path == "/health":
-            return httpx.Response(self.health)
-        return httpx.Response(200, content=json.dumps({"data": [{"id": "m"}], "version": "1"}))
+    def answers(self, owner, namespace, targets):
+        self.asked += [(str(owner), namespace, t.url) for t in targets]
+        return {}
 
 
-def observer(cluster, server):
-    return PoolObserver(cluster, httpx.AsyncClient(transport=httpx.MockTransport(server)))
+def observer(frame, cluster, prober=None):
+    inventory = Inventory(cluster, lambda: datetime(2026, 1, 2, 4, tzinfo=UTC))
+    return PoolObserver(cluster, prober or Prober(), inventory)
 
 
-async def test_a_pool_costs_four_lists_and_its_servers_are_asked_once_per_life(frame):
-    cluster, server = Counting(frame.cluster(build_pod(frame))), Server()
-    pools = observer(cluster, server)
+async def test_a_pool_costs_four_lists_and_shares_the_listing_of_the_cluster(frame):
+    cluster, prober = Counting(frame.cluster(build_pod(frame))), Prober()
+    pools = observer(frame, cluster, prober)
     pool = ModelPool.model_validate(frame.pool())
-    first, second = await pools.observe(pool), await pools.observe(pool)
-    assert sorted(cluster.requests[:4]) == ["list configmaps", "list deployments", "list pods", "list services"]
-    assert len(cluster.requests) == 8
-    assert server.asked == ["/health", "/v1/models", "/version"]
-    assert first.seen.probes == second.seen.probes
-    assert first.seen.probes["pool-0"].models[0].id == "m"
+    await pools.observe(pool)
+    own = ["list configmaps", "list deployments", "list pods", "list services"]
+    shared = ["list evalruns", "list modelpools", "list nodes", "list pods", "list resourcequotas"]
+    assert sorted(cluster.requests) == sorted([*own, *shared])
+    cluster.requests.clear()
+    await pools.observe(pool)
+    assert sorted(cluster.requests) == own
+    assert prober.asked == [("ModelPool/default/pool", "default", "http://10.0.0.1:8000/v1")] * 2
 
 
-async def test_a_server_that_is_not_healthy_is_asked_again(frame):
-    server = Server(health=503)
-    pools = observer(frame.cluster(build_pod(frame)), server)
-    pool = ModelPool.model_validate(frame.pool())
-    assert not (await pools.observe(pool)).seen.probes["pool-0"].healthy
-    server.health = 200
-    assert (await pools.observe(pool)).seen.probes["pool-0"].healthy
+@pytest.mark.parametrize(
+    ("spec", "more"),
+    [
+        pytest.param({"cache": {"hostPath": "/models"}}, ["list jobs", "list pods"], id="that fetches its model"),
+        pytest.param(
+            {"toolCalling": {"parser": "hermes", "chatTemplate": {"configMapKeyRef": {"name": "t", "key": "k"}}}},
+            ["get configmaps"],
+            id="that has a chat template of its own",
+        ),
+    ],
+)
+async def test_what_a_pool_costs_more(frame, spec, more):
+    cluster = Counting(frame.cluster())
+    manifest = frame.pool()
+    manifest["spec"] |= spec
+    pools = observer(frame, cluster)
+    await pools.observe(ModelPool.model_validate(frame.pool()))
+    usual = len(cluster.requests)
+    cluster.requests.clear()
+    await pools.observe(ModelPool.model_validate(manifest))
+    own = ["list configmaps", "list deployments", "list pods", "list services"]
+    assert usual == 9
+    assert sorted(cluster.requests) == sorted([*own, *more])
 
 
 async def test_children_and_pods_of_a_deleted_namesake_are_not_seen(frame):
@@ -87,7 +105,7 @@ async def test_children_and_pods_of_a_deleted_namesake_are_not_seen(frame):
         frame.child("Deployment", "pool-1", uid="earlier life"),
         build_pod(frame, created="2026-01-02T02:00:00Z"),
     )
-    observed = await observer(cluster, Server()).observe(ModelPool.model_validate(frame.pool()))
+    observed = await observer(frame, cluster).observe(ModelPool.model_validate(frame.pool()))
     assert list(observed.seen.deployments) == ["pool-0"]
     assert observed.seen.pods == []
     assert observed.live["Deployment", "pool-0"]["apiVersion"] == "apps/v1"
@@ -100,7 +118,7 @@ def build_secret(**values):
 
 def run_observer(frame, cluster, uri="memory://evals/runs", secret=""):
     metrics = frame.metrics()
-    defaults = Defaults("v", "e", uri, secret)
+    defaults = Defaults("v", "e", output_uri=uri, output_secret=secret)
     return RunObserver(cluster, Storage(metrics), Facts(lambda: "token"), defaults), metrics
 
 
