@@ -97,14 +97,19 @@ def test_rights_are_no_more_than_the_operator_uses(cluster):
         ("apps", "deployments"): read | own | {"delete"},
         ("", "services"): read | own | {"delete"},
         ("", "configmaps"): read | own,
-        ("batch", "jobs"): read | own,
+        ("batch", "jobs"): read | own | {"delete"},
         ("", "pods"): {"list", "watch"},
+        ("", "pods/log"): {"get"},
+        ("", "nodes"): {"list"},
+        ("", "resourcequotas"): {"list"},
         ("", "secrets"): {"get"},
         ("", "events"): {"get", "create", "patch"},
     }
     alone = render(cluster, *ONE_NAMESPACE)
     assert not [d for d in alone if d["kind"].startswith("ClusterRole")]
     assert {d["metadata"]["namespace"] for d in alone if d["kind"] in ("Role", "RoleBinding")} == {"team-a"}
+    (narrow,) = [d for d in alone if d["kind"] == "Role"]
+    assert not [rule for rule in narrow["rules"] if "nodes" in rule["resources"]]
 
 
 POOL = """
