@@ -1,7 +1,12 @@
 """Every class of crash in the words of four generations of vLLM, each as that generation's logs reach a reader."""
 
-import pytest
+import json
 
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from toolorch_operator.programs import launcher
 from toolorch_operator.programs.crash_story import Story
 
 START = {  # the signs of a start, generation by generation, up to the phase in which a server dies
@@ -270,3 +275,20 @@ def test_each_sign_of_a_start_is_seen_by_itself(line, phase):
     story = Story(["vllm"])
     story.feed(1, f"(EngineCore pid=7) INFO 11-21 14:08:52 [core.py:402] {line}\n".encode())
     assert story.phase == phase
+
+
+SCRAPS = [word.encode() for rows in TABLE.values() for row in rows for line in row[1] for word in line.split(" ")]
+NOISE = [b"\n", b" ", b"\t", b"\r\n", b"\x1b[0m", b"\x00\xff", b"(Worker_TP1 pid=3) ", b"a | ", b"9" * 400, b"x" * 5000]
+
+
+@settings(max_examples=50)
+@given(st.lists(st.sampled_from(SCRAPS + NOISE * 20) | st.binary(max_size=9), max_size=60))
+def test_no_output_disturbs_the_reader_and_its_report_is_always_short_enough(tmp_path_factory, chunks):
+    story = Story(["vllm", "--gpu-memory-utilization", "0.9"])
+    for chunk in chunks:
+        story.feed(1, chunk)
+    story.feed(1, b"")
+    word = tmp_path_factory.getbasetemp() / "word"
+    launcher.write_report(story, str(word))
+    assert json.loads(word.read_text())["class"] == story.name
+    assert len(word.read_bytes()) <= 4096
