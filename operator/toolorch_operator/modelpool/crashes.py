@@ -142,11 +142,14 @@ def _percent(fraction: object) -> int | None:
 
 # Above it is no amount of anything here, and infinity, which Python's JSON takes, would break what counts on.
 _LARGEST_AMOUNT = 1e9
+# vLLM prints fewer, and to divide by less than this would leave the range of numbers.
+_DECIMALS = 6
 
 
 def _amount(value: object) -> float | None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number and 0 <= value <= _LARGEST_AMOUNT else None  # type: ignore[arg-type,operator]
+    is_amount = is_number and 0 <= value <= _LARGEST_AMOUNT  # type: ignore[operator]
+    return round(float(value), _DECIMALS) if is_amount else None  # type: ignore[arg-type]
 
 
 def _elapsed(created: str, finished: str) -> float | None:

@@ -62,13 +62,12 @@ def climb(spec: ModelPoolSpec, begin: Climb, crashes: Sequence[Crash], now: date
 def _step(spec: ModelPoolSpec, at: Climb, crash: Crash, now: datetime, present: Collection[str]) -> Climb:
     found = _situation(spec, at, crash)
     step = find_step(found)
-    if step is None:
-        return at
+    if step is not None and _is_shared(at, crash, step[1]):
+        return _count_silently(at, crash, step[1], present)
+    if step is None or at.ladder.attempts >= spec.remediation.max_attempts:
+        # What it says is kept all the same: it may close the bracket for a crash of the other kind.
+        return replace(at, ladder=found.ladder)
     rung, change = step
-    if _is_shared(at, crash, change):
-        return _count_silently(at, crash, change, present)
-    if at.ladder.attempts >= spec.remediation.max_attempts:
-        return at
     ladder = _forget_verdict(found, change).model_copy(
         update={
             "attempts": at.ladder.attempts + 1,
