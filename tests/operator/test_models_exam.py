@@ -47,12 +47,14 @@ async def verdict(url, exam=EXAM, **more):
         pytest.param(PARSES, {}, PoolReason.CALLS_TOOLS, "", id="it calls tools"),
         pytest.param((), {}, PoolReason.AUTO_TOOL_CHOICE_DISABLED, "toolCalling.parser", id="no parser is set"),
         pytest.param(
-            PARSES, {"tool_format": "mistral"}, PoolReason.TOOL_CALLS_NOT_PARSED, "looks like mistral", id="mistral"
+            PARSES, {"tool_format": "mistral"}, PoolReason.TOOL_CALLS_NOT_PARSED, "such as mistral", id="mistral"
         ),
         pytest.param(
-            PARSES, {"tool_format": "llama3_json"}, PoolReason.TOOL_CALLS_NOT_PARSED, "like llama3_json", id="llama"
+            PARSES, {"tool_format": "llama3_json"}, PoolReason.TOOL_CALLS_NOT_PARSED, "such as llama3_json", id="llama"
         ),
-        pytest.param(PARSES, {"tool_format": "openai"}, PoolReason.TOOL_CALLS_NOT_PARSED, "like openai", id="harmony"),
+        pytest.param(
+            PARSES, {"tool_format": "openai"}, PoolReason.TOOL_CALLS_NOT_PARSED, "such as openai", id="harmony"
+        ),
         pytest.param(PARSES, {"tool_format": "granite"}, PoolReason.TOOL_CALLS_NOT_PARSED, "granite", id="granite"),
         pytest.param(PARSES, {"tool_format": "pythonic"}, PoolReason.TOOL_CALLS_NOT_PARSED, "pythonic", id="python"),
         pytest.param(
@@ -65,7 +67,7 @@ async def verdict(url, exam=EXAM, **more):
             (*PARSES[:2], "mistral"),
             {"tool_format": "hermes"},
             PoolReason.TOOL_CALLS_NOT_PARSED,
-            "looks like hermes",
+            "such as hermes",
             id="hermes is written and mistral read",
         ),
         pytest.param(

@@ -101,12 +101,13 @@ def _flaw(request: Request, said: Said) -> str:
 
 def _check_leak(request: Request, said: Said, when: str) -> None:
     """Fail where a call stands in the text; beside a parsed call only marks tell, for a model may speak of its call."""
-    marked = marked_call(said.content)
-    parser = marked or (None if said.calls else spelled_call(said.content, _tool(request)))
+    name = _tool(request)
+    marked = marked_call(said.content, name)
+    parser = marked or (None if said.calls else spelled_call(said.content, name))
     if parser is not None:
         _fail_leak(parser, f"in the content {when}", said.content)
     # A model may think of a call before it makes one.
-    if not said.calls and (thought := marked_call(said.reasoning)):
+    if not said.calls and (thought := marked_call(said.reasoning, name)):
         _fail_leak(thought, f"in the reasoning {when}", said.reasoning)
 
 
@@ -163,11 +164,10 @@ def _tool(request: Request) -> str:
 
 
 def _fail_leak(parser: str, place: str, text: str) -> NoReturn:
-    likely = f", which looks like {parser}" if parser else ""
+    likely = f", such as {parser}" if parser else ""
     _fail(
         PoolReason.TOOL_CALLS_NOT_PARSED,
-        f"the text of a tool call came {place}: {example(text)!r}; set toolCalling.parser to the one of this model"
-        f"{likely}",
+        f"the text of a tool call came {place}: {example(text)!r}; toolCalling.parser must read it{likely}",
     )
 
 

@@ -22,19 +22,23 @@ _MARKS = (
 )
 _BARE_JSON = re.compile(r'\{\s*"name"\s*:\s*"[\w.-]+"\s*,\s*"(?:parameters|arguments)"\s*:')
 
-_THOUGHT = re.compile(r"</?think>|\[/?THINK\]|</?thinking>")
+# Where a thought begins or ends; many templates write its beginning themselves, so that only the end is the model's.
+_THOUGHT = re.compile(r"^\s*(?:<think>|<thinking>|\[THINK\])|(?:</think>|</thinking>|\[/THINK\])\s*(?:\n|$)")
 
 _SECRETS = re.compile(r"\b(?:sk|hf|nvapi|gsk|xai)[-_][\w-]{8,}|\bBearer\s+\S+|\bhttps?://\S+", re.IGNORECASE)
 
 
-def marked_call(text: str) -> str:
-    """Return the parser of vLLM that would read the call in a text, by the marks around it; "" where none stands."""
+def marked_call(text: str, name: str) -> str:
+    """Return the parser of vLLM that would read a call of a function, by the marks around it; "" where none stands."""
+    # Marks alone are no call: a model without any sense writes them too.
+    if name not in text:
+        return ""
     return next((parser for mark, parser in _MARKS if re.search(mark, text)), "")
 
 
 def spelled_call(text: str, name: str) -> str | None:
     """Return the parser that would read an unmarked call of a function, "" where none is known; None: no call."""
-    if _BARE_JSON.search(text):
+    if name in text and _BARE_JSON.search(text):
         return "llama3_json"
     if re.search(rf"\[\s*{re.escape(name)}\s*\(", text):
         return "pythonic"
@@ -58,5 +62,5 @@ def quiet(message: str) -> str:
 
 
 def _shorten(text: str, limit: int) -> str:
-    line = " ".join(text.split())
+    line = "".join(letter if letter.isprintable() else "·" for letter in " ".join(text.split()))
     return line if len(line) <= limit else f"{line[: limit - 1]}…"

@@ -114,7 +114,7 @@ BAD_ORDER = whole(None, call("place_order", {"order": {"speed": "slow", "lines":
         pytest.param(
             (READY, THINKING, THINKING, TALK, TALK, FORCED), SILENT, "thought until", id="thinks for too long"
         ),
-        pytest.param((READY, streamed(TAGS), streamed(TAGS)), LEAKED, "looks like hermes", id="a call in the text"),
+        pytest.param((READY, streamed(TAGS), streamed(TAGS)), LEAKED, "such as hermes", id="a call in the text"),
         pytest.param(
             (READY, streamed("", reasoning=TAGS), streamed("", reasoning=TAGS)),
             LEAKED,
@@ -142,7 +142,7 @@ BAD_ORDER = whole(None, call("place_order", {"order": {"speed": "slow", "lines":
             (READY, *[streamed("", call("read_clock"))] * 2), BROKEN, "'read_clock', which was not", id="another tool"
         ),
         pytest.param(
-            (READY, GAUGED, whole("<think>hm</think> 212 cm"), ORDERED),
+            (READY, GAUGED, whole("<think>hm</think>\n212 cm"), ORDERED),
             PoolReason.REASONING_LEAKS_INTO_CONTENT,
             "set reasoningParser",
             id="thoughts in the text",
@@ -228,15 +228,24 @@ def test_what_is_wrong_with_arguments_is(value, expected):
         pytest.param("assistantcommentary to=functions.read_gauge", "openai", id="harmony without its tokens"),
         pytest.param("I call read_gauge for you: the level is 212 cm.", None, id="no call"),
         pytest.param('{"gauge": "north", "level_cm": 212}', None, id="a result that is repeated"),
+        pytest.param('<tool_call> "name": 7 </tool_call>', None, id="marks and no sense"),
     ],
 )
 def test_a_call_in_a_text_is_read_as(text, parser):
-    assert (marked_call(text) or spelled_call(text, "read_gauge")) == parser
+    assert (marked_call(text, "read_gauge") or spelled_call(text, "read_gauge")) == parser
 
 
-@pytest.mark.parametrize("text", ["<think>a", "a</think>b", "[THINK]a[/THINK]"])
-def test_thoughts_are_seen_in(text):
-    assert has_thoughts(["", text])
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        pytest.param("\n<think>a", True, id="a thought without an end"),
+        pytest.param("a\n</think>\n\nb", True, id="a thought whose beginning stood in the prompt"),
+        pytest.param("[THINK]a[/THINK]b", True, id="another mark"),
+        pytest.param("write <think> before a thought and </think> after it", False, id="words about thoughts"),
+    ],
+)
+def test_thoughts_are_seen_in(text, seen):
+    assert has_thoughts(["", text]) is seen
 
 
 def test_a_servers_message_is_one_short_line_without_keys_and_addresses():
