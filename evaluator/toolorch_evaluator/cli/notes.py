@@ -67,18 +67,18 @@ class Note(StatusModel):
 
 
 def notes_folder(environment: Mapping[str, str] = os.environ) -> Path:
-    """Return the folder of this user's notes, made if need be; raises BadInputError where it is somebody else's."""
-    runtime = environment.get("XDG_RUNTIME_DIR")
-    folder = Path(runtime) / "toolorch" if runtime else Path(tempfile.gettempdir()) / f"toolorch-{os.getuid()}"
-    try:
-        folder.mkdir(mode=_ONLY_MINE, exist_ok=True)
-        found = folder.lstat()
-    except OSError as error:
-        raise BadInputError([f"kept servers: {folder} cannot be used: {error.strerror}"]) from None
-    # In a shared folder for temporary files anybody may have made it before.
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & ~_ONLY_MINE & 0o777:
-        raise BadInputError([f"kept servers: {folder} must be a folder that only you can use: remove it"])
+    """Return the folder of this user's notes, which may not be there; raises BadInputError where it is another's."""
+    runtime = Path(environment.get("XDG_RUNTIME_DIR") or os.devnull)
+    folder = runtime / "toolorch" if runtime.is_dir() else Path(tempfile.gettempdir()) / f"toolorch-{os.getuid()}"
+    # In a shared folder for temporary files anybody may have made it before, and its notes say what is stopped.
+    if folder.is_symlink() or (folder.exists() and not _is_mine(folder)):
+        raise BadInputError([f"{folder} must be a folder that only you can use: remove it, or set XDG_RUNTIME_DIR"])
     return folder
+
+
+def _is_mine(folder: Path) -> bool:
+    found = folder.stat()
+    return stat.S_ISDIR(found.st_mode) and (found.st_uid, stat.S_IMODE(found.st_mode)) == (os.getuid(), _ONLY_MINE)
 
 
 def read_notes(folder: Path) -> list[Note]:
@@ -98,6 +98,7 @@ def read_notes(folder: Path) -> list[Note]:
 
 def write_note(folder: Path, note: Note) -> None:
     """Leave a note of a server that runs on."""
+    folder.mkdir(mode=_ONLY_MINE, exist_ok=True)
     write_whole(folder / note.file, note.model_dump_json(by_alias=True, indent=2).encode())
 
 

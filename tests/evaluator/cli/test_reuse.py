@@ -57,12 +57,26 @@ def match(pools, notes, gpus=(), asks=None):
     return {instance: note.port for instance, note in found.items()}
 
 
-def test_the_folder_is_the_users_own(tmp_path):
+def test_the_folder_is_the_users_own_and_made_by_the_first_note(pool, tmp_path):
     folder = notes_folder({"XDG_RUNTIME_DIR": str(tmp_path)})
-    assert (folder, folder.stat().st_mode & 0o777) == (tmp_path / "toolorch", 0o700)
-    folder.chmod(0o755)
+    assert (folder, folder.exists(), read_notes(folder)) == (tmp_path / "toolorch", False, [])
+    write_note(folder, note(pool()))
+    assert (notes_folder({"XDG_RUNTIME_DIR": str(tmp_path)}), folder.stat().st_mode & 0o777) == (folder, 0o700)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [lambda f: f.mkdir(mode=0o755), lambda f: f.symlink_to(f.parent), lambda f: f.touch()],
+    ids=["readable", "a link", "a file"],
+)
+def test_a_folder_that_others_can_use_is_refused(tmp_path, spoil):
+    spoil(tmp_path / "toolorch")
     with pytest.raises(BadInputError, match="only you can use"):
         notes_folder({"XDG_RUNTIME_DIR": str(tmp_path)})
+
+
+def test_without_a_runtime_folder_it_lies_among_temporary_files():
+    assert notes_folder({"XDG_RUNTIME_DIR": "/nowhere"}).name == f"toolorch-{os.getuid()}"
 
 
 def test_notes_of_dead_processes_and_of_others_with_their_number_are_removed(pool, program, tmp_path):
