@@ -98,12 +98,15 @@ class Ladder(StatusModel):
     """Changes made since then."""
     last_crash: str = ""
     """Newest crash counted: pod UID and restart count."""
+    superseded: Annotated[str, Field(max_length=63)] = ""
+    """Hash of the pod template that the last change replaced; a crash of its pods is about earlier settings."""
     too_low: int | None = None
     """Highest percent of gpuMemoryUtilization at which the KV cache did not fit."""
     too_high: int | None = None
     """Lowest percent of gpuMemoryUtilization that ran out of memory."""
     steps: Annotated[dict[str, int], Field(max_length=64)] = Field(default_factory=dict)
-    """Remedies tried since then, by crash class and remedy, such as CUDA_OOM/GpuMemoryUtilization."""
+    """Remedies tried since then, by crash class and remedy, such as CUDA_OOM/GpuMemoryUtilization; restarts also by
+    replica, such as RACE/Restart/orchestrator-0."""
     counted: Annotated[list[str], Field(max_length=64)] = Field(default_factory=list)
     """Crashes counted already: pod UID and restart count."""
 

@@ -72,8 +72,8 @@ class Crash:
     figures: Figures = Figures()
     limits: Limits | None = None
     """None: its command is not known."""
-    memory: str = ""
-    """Memory limit of its container; empty: not known."""
+    template: str = ""
+    """Hash of the whole template that the pod was built from; empty: not known."""
     seconds: float | None = None
     """From the pod's creation to its first end; None for later ends, or where one of them is not known."""
 
@@ -117,6 +117,7 @@ def _parse_crash(pod: PodView, end: Termination) -> Crash:
         phase=str(report.get("phase") or "")[:2],
         figures=Figures(**{f.name: _amount(report.get(f.name)) for f in fields(Figures)}),
         limits=None if told is None else parse_limits(pod.command),
+        template=pod.template,
         seconds=_elapsed(pod.created, end.finished) if end.run == 0 else None,
     )
 

@@ -15,11 +15,10 @@ from typing import Any
 from toolorch_api.modelpool import ModelPoolSpec
 from toolorch_api.modelpool_status import MAX_REMEDIATIONS, Effective, Ladder, RemediationRecord
 from toolorch_api.pool_reasons import PoolReason
-from toolorch_api.quantity import parse_bytes
 from toolorch_operator.modelpool.bracket import is_closed, is_too_low, with_verdict
 from toolorch_operator.modelpool.changes import RESTART, Change, Situation, step_key, utilization
 from toolorch_operator.modelpool.counts import restarts_of, with_key, with_restart, with_step
-from toolorch_operator.modelpool.crashes import HOST_OOM, Crash, Limits
+from toolorch_operator.modelpool.crashes import Crash, Limits
 from toolorch_operator.modelpool.remedies_limits import RESTART_FIELD
 from toolorch_operator.modelpool.rungs import find_step
 from toolorch_operator.modelpool.stalls import Stall, explain
@@ -63,7 +62,7 @@ def _step(spec: ModelPoolSpec, at: Climb, crash: Crash, now: datetime, present: 
     found = _situation(spec, at, crash)
     step = find_step(found)
     if step is not None and _is_shared(at, crash, step[1]):
-        return _count_silently(at, crash, step[1], present)
+        return _count_silently(at, crash, present)
     if step is None or at.ladder.attempts >= spec.remediation.max_attempts:
         # What it says is kept all the same: it may close the bracket for a crash of the other kind.
         return replace(at, ladder=found.ladder)
@@ -72,6 +71,7 @@ def _step(spec: ModelPoolSpec, at: Climb, crash: Crash, now: datetime, present: 
         update={
             "attempts": at.ladder.attempts + 1,
             "last_crash": crash.key,
+            "superseded": at.ladder.superseded if change.field == RESTART_FIELD else crash.template,
             "counted": with_key(at.ladder.counted, crash.key, present) or [*at.ladder.counted[1:], crash.key],
             "steps": with_step(at.ladder.steps, crash, rung.remedy or RESTART),
         }
@@ -96,17 +96,16 @@ def _record(change: Change, crash: Crash, now: datetime) -> RemediationRecord:
 
 
 def _is_shared(at: Climb, crash: Crash, change: Change) -> bool:
-    """Tell whether a change was already made for another replica that fell with this one."""
-    if change.field == RESTART_FIELD:
-        return restarts_of(crash, at.ladder.steps) < at.ladder.steps.get(step_key(crash, RESTART), 0)
-    return crash.signature == HOST_OOM and not crash.memory and any(r.signature == HOST_OOM for r in at.records)
+    """Tell whether a restart was already counted for another replica that fell with this one."""
+    is_restart = change.field == RESTART_FIELD
+    return is_restart and restarts_of(crash, at.ladder.steps) < at.ladder.steps.get(step_key(crash, RESTART), 0)
 
 
-def _count_silently(at: Climb, crash: Crash, change: Change, present: Collection[str]) -> Climb:
+def _count_silently(at: Climb, crash: Crash, present: Collection[str]) -> Climb:
     counted = with_key(at.ladder.counted, crash.key, present)
     if counted is None:
         return at
-    steps = with_restart(at.ladder.steps, crash) if change.field == RESTART_FIELD else at.ladder.steps
+    steps = with_restart(at.ladder.steps, crash)
     return replace(at, ladder=at.ladder.model_copy(update={"counted": counted, "steps": steps}))
 
 
@@ -129,7 +128,7 @@ def is_current(spec: ModelPoolSpec, at: Climb, crash: Crash) -> bool:
         crash.spec_hash in ("", at.ladder.spec_hash)
         and crash.utilization in (None, utilization(spec, now))
         and crash.limits in (None, Limits(now.max_model_len, now.max_num_seqs, now.max_num_batched_tokens))
-        and (not crash.memory or not now.memory or parse_bytes(crash.memory) == parse_bytes(now.memory))
+        and (not crash.template or crash.template != at.ladder.superseded)
     )
 
 

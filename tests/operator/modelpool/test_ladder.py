@@ -50,10 +50,19 @@ def test_replicas_that_crash_at_the_same_setting_are_one_step(noon):
 
 
 def test_replicas_that_crash_for_want_of_host_memory_at_once_are_one_step(noon):
+    """Memory is no argument of the command: only the pod's template tells which limit it lived with."""
     spec = spec_of(resources={"memory": "2Gi"})
-    fallen = [crash_now(begin(spec), f"{pod}/0", "HOST_OOM") for pod in "abc"]
-    at = look(spec, climb(spec, begin(spec), fallen, noon), fallen, noon)
+    fallen = [crash_now(begin(spec), f"{pod}/0", "HOST_OOM", template="old") for pod in "abc"]
+    at = look(spec, climb(spec, begin(spec), fallen[:2], noon), fallen, noon)
     assert (at.effective.memory, at.ladder.attempts, at.records) == ("3072Mi", 1, ())
+    at = look(spec, at, [crash_now(at, "d/0", "HOST_OOM", template="new")], noon)
+    assert at.effective.memory == "4608Mi"
+
+
+def test_a_restart_supersedes_no_pod(noon):
+    spec = spec_of()
+    at = look(spec, begin(spec), [crash_now(begin(spec), "a/0", "RACE", template="same")], noon)
+    assert is_current(spec, at, crash_now(at, "a/1", "RACE", template="same"))
 
 
 def test_replicas_that_are_restarted_as_they_were_take_each_round_together(noon):
@@ -96,7 +105,6 @@ def test_a_thousand_replicas_that_lose_a_race_leave_status_small_and_at_rest(noo
         pytest.param({"limits": Limits(max_model_len=4096)}, id="another context length"),
         pytest.param({"limits": Limits(max_num_seqs=8)}, id="another number of sequences"),
         pytest.param({"limits": Limits(max_num_batched_tokens=512)}, id="another size of batches"),
-        pytest.param({"memory": "16Gi"}, id="another memory limit"),
     ],
 )
 def test_a_crash_says_nothing_about_the_settings_that_hold_if_it_comes_of(noon, earlier):
@@ -105,9 +113,9 @@ def test_a_crash_says_nothing_about_the_settings_that_hold_if_it_comes_of(noon, 
     assert (at.records, is_current(spec, at, crash("a/0", **earlier))) == ((), False)
 
 
-def test_a_crash_of_just_these_settings_counts_however_memory_is_written(noon):
+def test_a_crash_of_just_these_settings_counts(noon):
     spec = spec_of(gpuMemoryUtilization=95, maxNumSeqs=8)
-    now = crash("a/0", 95, limits=Limits(max_num_seqs=8), memory="32768Mi")
+    now = crash("a/0", 95, limits=Limits(max_num_seqs=8), template="t")
     assert len(climb(spec, begin(spec), [now], noon).records) == 1
 
 

@@ -85,5 +85,10 @@ def test_the_end_of_a_pod_that_is_being_deleted_is_a_crash_only_if(end, counts):
     assert crashes_of(**end)
 
 
+def test_a_crash_knows_what_its_pod_was_built_from():
+    [crash] = crashes_of(spec_hash="s", template="t")
+    assert (crash.spec_hash, crash.template) == ("s", "t")
+
+
 def test_a_crash_knows_how_often_its_container_was_started():
     assert [c.run for c in crashes_of(run=12)] == [12]
