@@ -114,6 +114,33 @@ def test_what_only_looks_like_a_cause_is_none(line):
     assert read(SERVING + line).name == "NONE"
 
 
+SAMPLER = b"RuntimeError: CUDA out of memory occurred when warming up sampler with 256 dummy requests. Please try\n"
+FREE_LT = (
+    b"ValueError: Free memory on device (1.0/2.0 GiB) on startup is less than desired GPU memory utilization (0.9, 1.8"
+)
+KV_NONE = b"ValueError: No available memory for the cache blocks. Try increasing\n"
+RACE = b"AssertionError: Error in memory profiling. Initial free memory 58.23 GiB, current free memory 59.34 GiB.\n"
+
+
+@pytest.mark.parametrize(
+    ("output", "class_", "exit_code"),
+    [
+        pytest.param(OOM + SAMPLER + OOM, "SAMPLER_OOM", 82, id="a specific text stands between general ones"),
+        pytest.param(SIZED + SAMPLER, "SAMPLER_OOM", 85, id="the cache was there, so that less of it helps as well"),
+        pytest.param(
+            KV_NONE + FREE_LT + b" GiB)\n", "FREE_LT", 80, id="one rank has no room and another no free memory"
+        ),
+        pytest.param(RACE + KV_NONE + OOM, "KV_NONE", 83, id="one rank met a race and another has no room"),
+        pytest.param(
+            OOM + b"Failed core proc(s): {'E': -9}\n", "CUDA_OOM", 90, id="a worker is killed after its error"
+        ),
+    ],
+)
+def test_of_several_causes_the_most_telling_is_kept_when(output, class_, exit_code):
+    story = read(output)
+    assert (story.name, story.code) == (class_, exit_code)
+
+
 def test_the_first_of_equal_causes_is_kept():
     story = read(SIZED + OOM + SERVING + OOM.replace(b"2.00", b"9.00"))
     assert story.name == "CAPTURE_OOM"
