@@ -14,7 +14,7 @@ from toolorch_operator.modelpool.observed import Probe, ProbeTarget
 from toolorch_operator.modelpool.patience import is_other_question, is_useful, open_exam, pause_after
 from toolorch_operator.modelpool.progress import ProgressNote, note_progress
 from toolorch_operator.owner import Key
-from toolorch_operator.tunnel import tunnel_url
+from toolorch_operator.proxied import tunnel_url
 
 EXAMS_AT_ONCE = 16
 """Over all pools: each holds a connection for seconds, and the servers of a large pool come up together."""

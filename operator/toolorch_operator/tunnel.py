@@ -6,20 +6,11 @@ import json
 
 import httpx
 
-from toolorch_api.modelpool import SERVER_PORT
 from toolorch_operator.cluster import REQUEST_TIMEOUT, Cluster
 from toolorch_operator.errors import ClusterError
-from toolorch_operator.resources import SERVICES
 
-# Never resolved: the transport below sends every request to the API server.
-_HOST = "http://kubernetes"
 # The server's log names requests by it; all other headers are between this program and the API server.
 _PASSED_ON = ("X-Request-Id",)
-
-
-def tunnel_url(namespace: str, service: str) -> str:
-    """Return the OpenAI base URL of a replica's Service as seen through the API server's proxy."""
-    return f"{_HOST}{SERVICES.path(namespace, f'{service}:{SERVER_PORT}', 'proxy')}/v1"
 
 
 class TunnelTransport(httpx.AsyncBaseTransport):

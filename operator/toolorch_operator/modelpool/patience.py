@@ -8,7 +8,7 @@ from toolorch_operator.modelpool.observed import Exam, Probe, ProbeTarget
 # What may pass by itself is asked again soon, then with growing pauses.
 _FIRST_PAUSE_SECONDS = 2.0
 _LONGEST_PAUSE_SECONDS = 60.0
-_PASSING = (PoolReason.COMPLETION_FAILED, PoolReason.PREFLIGHT_TIMED_OUT)
+PASSING = (PoolReason.COMPLETION_FAILED, PoolReason.PREFLIGHT_TIMED_OUT)
 # A verdict on the model or its settings stays the same until somebody changes them, which restarts the server.
 _SETTLED_PAUSE_SECONDS = 300.0
 # A server that somebody else runs: no readiness tells when it comes or goes, and its owner pays for every call.
@@ -52,4 +52,4 @@ def _is_settled(probe: Probe, exam: Exam | None) -> bool:
     """Tell whether an answer is about the model: it failed for good, or it has another name."""
     if not probe.healthy or exam is None or _has_passed(probe):
         return False
-    return probe.preflight is None or probe.preflight.reason not in _PASSING
+    return probe.preflight is None or probe.preflight.reason not in PASSING

@@ -16,10 +16,11 @@ from toolorch_operator.modelpool.observed import Probe, ServedModel
 from toolorch_operator.models import probe
 from toolorch_operator.owner import Key
 from toolorch_operator.plan import Event
+from toolorch_operator.proxied import tunnel_url
 from toolorch_operator.reconcile import World
 from toolorch_operator.recorder import build_event, post_event
 from toolorch_operator.server import serve
-from toolorch_operator.tunnel import TunnelTransport, tunnel_url
+from toolorch_operator.tunnel import TunnelTransport
 
 POOL = Key("ModelPool", "default", "pool")
 RUN = Key("EvalRun", "default", "run")
