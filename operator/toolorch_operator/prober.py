@@ -22,8 +22,8 @@ STALL_SECONDS = 180.0
 """No step of an engine takes so long, not even the prefill of the longest context."""
 PROGRESS_SECONDS = 10.0
 """Between two looks at a server's counters: a stall is seen soon after its limit, at the price of one small GET."""
-UNASKED_SECONDS = 1800.0
-"""Pools are looked at every few minutes; one that was not for so long is gone."""
+UNASKED_SECONDS = 900.0
+"""Every pool is looked at again within 300 s; one that was not for three times as long is gone."""
 _AFTER_BUG_SECONDS = 60.0
 
 log = structlog.get_logger("prober")

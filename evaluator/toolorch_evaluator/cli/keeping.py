@@ -9,7 +9,6 @@ from toolorch_api.modelpool import ModelPool
 from toolorch_evaluator.cli.notes import KeptServer, Note, start_ticks, write_note
 from toolorch_evaluator.cli.pools import LocalPool
 from toolorch_evaluator.cli.reuse import Ask
-from toolorch_operator.modelpool.memory import spec_hash
 
 
 def take_over(pool: LocalPool, kept: Mapping[str, Note], notes: Path) -> None:
@@ -20,7 +19,7 @@ def take_over(pool: LocalPool, kept: Mapping[str, Note], notes: Path) -> None:
         pool.document = pool.document.model_copy(update={"status": pool.document.status.model_copy(update=change)})
         replica = pool.replicas[name]
         replica.port = note.port
-        replica.take_over(KeptServer(note, notes), pool.command(replica), spec_hash(pool.document.spec))
+        replica.take_over(KeptServer(note, notes), pool.command(replica), pool.annotations())
 
 
 def let_go(pool: LocalPool, ask: Ask, notes: Path) -> list[str]:

@@ -2,38 +2,36 @@
 
 from __future__ import annotations
 
-import re
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from toolorch_api.conditions import find_condition, is_true
-from toolorch_api.modelpool import ModelPool
+from toolorch_api.conditions import is_true
+from toolorch_api.modelpool import KIND, ModelPool
 from toolorch_api.modelpool_status import InstanceState, ModelPoolStatus
-from toolorch_api.pool_reasons import PoolCondition, PoolReason
+from toolorch_api.pool_reasons import PoolCondition
 from toolorch_api.shard import Endpoint, Endpoints
-from toolorch_evaluator.cli.errors import RunFailedError
+from toolorch_evaluator.cli.patience import Patience
 from toolorch_evaluator.cli.replicas import HOST, Replica
-from toolorch_evaluator.cli.slots import Slots
 from toolorch_operator.defaults import Defaults
 from toolorch_operator.modelpool.command import serve_command
-from toolorch_operator.modelpool.instances import probe_targets
-from toolorch_operator.modelpool.memory import spec_hash
-from toolorch_operator.modelpool.observed import ObservedPool, Probe, ProbeTarget
+from toolorch_operator.modelpool.objects import build_template
+from toolorch_operator.modelpool.observed import ClusterView, ObservedPool, ProbeTarget, RunUse
+from toolorch_operator.modelpool.occupancy import find_starts
 from toolorch_operator.modelpool.plan import plan
-from toolorch_operator.models import probe, probe_external
+from toolorch_operator.modelpool.pods import ANNOTATION_TEMPLATE
+from toolorch_operator.modelpool.targets import probe_targets
+from toolorch_operator.owner import Key
+from toolorch_operator.plan import Manifest
+from toolorch_operator.prober import Prober
 
-# A crash that nothing can cure may still be a race: a replica gets as many further starts before the run gives up.
-_HOPELESS_RESTARTS = 2
 # Looks at servers that work: a busy one answers late, and nothing is won by asking more often.
 _HEALTH_SECONDS = 5.0
-# Crashes without a remedy that a plain restart may still get past.
-_MAY_PASS = (PoolReason.UNCLASSIFIED_CRASH, PoolReason.REMEDIATION_UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,22 +39,27 @@ class Tools:
     """What pools share."""
 
     client: httpx.AsyncClient
-    slots: Slots
     defaults: Defaults
     chat_templates: Mapping[str, Path]
     """By pool: the file with its chat template."""
+    use: RunUse
+    """The run that all of them serve."""
 
 
 class LocalPool:
-    """One pool and its replicas; `document` carries the status that a cluster would show."""
+    """One pool and its replicas; `document` carries the status that a cluster would show.
 
-    def __init__(self, document: ModelPool, replicas: Mapping[str, Replica], tools: Tools) -> None:
+    `prober` asks its servers in the background; an external one's carries the key.
+    """
+
+    def __init__(self, document: ModelPool, replicas: Mapping[str, Replica], tools: Tools, prober: Prober) -> None:
         self.document = document
         self._replicas = dict(replicas)
         self._tools = tools
-        self._probes: dict[str, tuple[str, Probe]] = {}
+        self._prober = prober
+        self._deployments: dict[str, Manifest] = {}
         self._checked: dict[str, float] = {}
-        self._away_since: float | None = None
+        self._patience = Patience({name: r.log for name, r in replicas.items()})
 
     @property
     def is_ready(self) -> bool:
@@ -68,19 +71,33 @@ class LocalPool:
         """Its replicas, by instance name."""
         return self._replicas
 
-    async def advance(self, now: datetime) -> None:
-        """Look once and act once; raises RunFailedError where the pool cannot become useful."""
-        settle = float(self.document.spec.startup.settle_seconds)
+    async def advance(self, others: Sequence[ModelPool], now: datetime) -> None:
+        """Look once and act once; raises RunFailedError where the pool cannot become useful.
+
+        `others` are the other pools of this machine, whose servers start one after another with these.
+        """
         for replica in self._replicas.values():
-            await replica.look(settle if replica.has_gpus else 0.0)
+            await replica.look()
             await self._check(replica)
-        planned = plan(self.document, await self._observe(), now, self._tools.defaults)
+        planned = plan(self._asked(), self._observe(others), now, self._tools.defaults)
         if planned.status is not None:
             status = ModelPoolStatus.model_validate(planned.status)
             self.document = self.document.model_copy(update={"status": status})
-        self._give_up_if_hopeless()
+        self._patience.spend(self.document, max((r.failed_starts for r in self._replicas.values()), default=0))
+        deployments = {m["metadata"]["name"]: m for m in planned.apply if m["kind"] == "Deployment"}
+        self._deployments |= deployments
         for replica in self._replicas.values():
-            await self._bring_up(replica)
+            await self._bring_to(replica, self._deployments.get(replica.name))
+
+    def _asked(self) -> ModelPool:
+        """Return the pool as the brain sees it: a key is no matter of a Job here, but of the one who asks."""
+        external = self.document.spec.external
+        if external is None:
+            return self.document
+        spec = self.document.spec.model_copy(
+            update={"external": external.model_copy(update={"api_key_secret_ref": None})}
+        )
+        return self.document.model_copy(update={"spec": spec})
 
     def endpoints(self) -> Endpoints:
         """Return what shards are told; addresses are those of this machine."""
@@ -95,18 +112,22 @@ class LocalPool:
         """Return the document as JSON, as the API would."""
         return self.document.model_dump(mode="json", by_alias=True, exclude_none=True)
 
-    async def _observe(self) -> ObservedPool:
-        pods = [replica.view() for replica in self._replicas.values()]
-        for target in probe_targets(self.document, pods):
-            known = self._probes.get(target.key)
-            if known is None or known[0] != target.identity or not known[1].healthy:
-                self._probes[target.key] = (target.identity, await self._probe(target))
-        return ObservedPool(pods=pods, probes={key: answer for key, (_, answer) in self._probes.items()})
+    def _observe(self, others: Sequence[ModelPool]) -> ObservedPool:
+        pool = self._asked()
+        pods = [view for replica in self._replicas.values() if (view := replica.view()) is not None]
+        local = [replace(t, url=self._url(t)) for t in probe_targets(pool, pods)]
+        key = Key(KIND, pool.metadata.namespace, pool.metadata.name)
+        return ObservedPool(
+            deployments=self._deployments,
+            pods=pods,
+            probes=self._prober.answers(key, pool.metadata.namespace, local),
+            runs=(self._tools.use,),
+            # One machine is one place, and who else starts on it is known.
+            cluster=ClusterView(None, [start for other in others for start in find_starts(other)]),
+        )
 
-    async def _probe(self, target: ProbeTarget) -> Probe:
-        if target.external:
-            return await probe_external(target.url, self._tools.client)
-        return await probe(self._replicas[target.key].url, self._tools.client)
+    def _url(self, target: ProbeTarget) -> str:
+        return target.url if target.external else self._replicas[target.key].url
 
     async def _check(self, replica: Replica) -> None:
         """Ask a running server for /health, as a kubelet's probes do."""
@@ -120,7 +141,6 @@ class LocalPool:
         except httpx.HTTPError:
             replica.healthy = False
         if replica.healthy:
-            self._tools.slots.give_back(replica.name)
             replica.has_served = True
         elif not replica.has_served and time.monotonic() - replica.started_at > self._timeout:
             replica.end()
@@ -129,15 +149,22 @@ class LocalPool:
     def _timeout(self) -> int:
         return self.document.spec.startup.timeout_seconds
 
-    async def _bring_up(self, replica: Replica) -> None:
-        """Start a server, or replace one whose settings the ladder has changed."""
-        command = self.command(replica)
-        if replica.is_running and tuple(command) == replica.command:
+    async def _bring_to(self, replica: Replica, deployment: Manifest | None) -> None:
+        """Bring a server to what its Deployment says, as a cluster's controllers and kubelet would."""
+        if deployment is None or not deployment["spec"]["replicas"]:
+            await replica.stop()
             return
-        await replica.stop()
-        startup = self.document.spec.startup
-        if replica.may_start(command) and self._tools.slots.take(replica.name, startup.max_concurrent_per_node):
-            await replica.start(command, spec_hash(self.document.spec))
+        annotations = deployment["spec"]["template"]["metadata"]["annotations"]
+        if replica.template not in ("", annotations[ANNOTATION_TEMPLATE]):
+            await replica.stop()
+        if replica.may_start:
+            await replica.start(self.command(replica), annotations)
+
+    def annotations(self) -> dict[str, str]:
+        """Return by what a pod of its present settings is known."""
+        effective = self.document.status.effective
+        template = build_template(self._asked(), effective, self._tools.defaults, nodes_known=False)
+        return dict(template["metadata"]["annotations"])
 
     def command(self, replica: Replica) -> list[str]:
         """Return what a replica's server is to be started with now."""
@@ -150,29 +177,3 @@ class LocalPool:
             host=HOST,
             chat_template=str(template) if template else None,
         )
-
-    def _give_up_if_hopeless(self) -> None:
-        """Raise where waiting is of no use: nothing cures the crash, or an external server stays away."""
-        name, status = self.document.metadata.name, self.document.status
-        stalled = find_condition(status.conditions, PoolCondition.STALLED)
-        if stalled is not None and stalled.status == "True":
-            worn = [r for r in self._replicas.values() if r.failed_starts > _HOPELESS_RESTARTS]
-            if worn or stalled.reason not in _MAY_PASS:
-                log = "".join(f" Its log: {r.log}" for r in worn[:1])
-                raise RunFailedError(f"pool {name}: {stalled.reason}: {_without_kubectl(stalled.message)}{log}")
-        patience = self.document.spec.preflight.timeout_seconds
-        ready = find_condition(status.conditions, PoolCondition.READY)
-        if self.is_ready or ready is None:
-            self._away_since = None
-        elif self.document.spec.external is not None:
-            self._away_since = self._away_since or time.monotonic()
-            if time.monotonic() - self._away_since > patience:
-                url = self.document.spec.external.base_url
-                raise RunFailedError(
-                    f"pool {name}: {url} was not ready for {patience} s: {ready.reason}: {ready.message}"
-                )
-
-
-def _without_kubectl(advice: str) -> str:
-    """Leave out the sentences that name a cluster's commands."""
-    return " ".join(sentence for sentence in re.split(r"(?<=\.) (?=[A-Z])", advice) if "kubectl" not in sentence)

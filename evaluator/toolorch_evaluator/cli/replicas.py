@@ -13,7 +13,7 @@ from toolorch_api.shard import ENV_TERMINATION_LOG
 from toolorch_evaluator.cli.children import Child, Children
 from toolorch_evaluator.cli.gpus import VISIBLE
 from toolorch_evaluator.cli.notes import KeptServer
-from toolorch_operator.modelpool.pods import PodView, Termination
+from toolorch_operator.modelpool.pods import ANNOTATION_SPEC, ANNOTATION_TEMPLATE, PodView, Termination
 
 HOST = "127.0.0.1"
 # A pod remembers its present and its last end; so does the brain.
@@ -61,9 +61,9 @@ class Replica:
         self._ground = ground
         self._child: Child | KeptServer | None = None
         self._serial = 0
-        self._spec_hash = ""
+        self._annotations: Mapping[str, str] = {}
         self._ends: tuple[Termination, ...] = ()
-        self._settled_at = self._backed_off_at = 0.0
+        self._backed_off_at = 0.0
 
     @property
     def url(self) -> str:
@@ -90,16 +90,21 @@ class Replica:
         """Whether GPUs were allotted to it."""
         return bool(self._gpus)
 
-    def may_start(self, command: Sequence[str]) -> bool:
-        """Whether the pause after the last end is over; a new command waits for the GPU's memory alone."""
-        pause = self._settled_at if tuple(command) != self.command else max(self._settled_at, self._backed_off_at)
-        return self._child is None and time.monotonic() >= pause
+    @property
+    def template(self) -> str:
+        """Hash of the template that its pod was made from; empty: it has no pod."""
+        return self._annotations.get(ANNOTATION_TEMPLATE, "")
 
-    async def start(self, command: Sequence[str], spec_hash: str) -> None:
-        """Start the server; another command than before means a new pod."""
-        self._spec_hash, self.has_served = spec_hash, False
-        if tuple(command) != self.command:
-            self.command, self._ends, self.restarts, self.failed_starts = tuple(command), (), 0, 0
+    @property
+    def may_start(self) -> bool:
+        """Whether the pause after the last end is over."""
+        return self._child is None and time.monotonic() >= self._backed_off_at
+
+    async def start(self, command: Sequence[str], annotations: Mapping[str, str]) -> None:
+        """Start the server; `annotations` are those of the pod template, and another template means a new pod."""
+        self.has_served = False
+        if annotations != self._annotations:
+            self.command, self._annotations, self.restarts, self.failed_starts = tuple(command), annotations, 0, 0
             self._serial += 1
         elif self._ends:
             self.restarts += 1
@@ -111,9 +116,9 @@ class Replica:
         self.started_at = time.monotonic()
         self._child = await self._ground.children.start([*launcher, *command], environment, self.log)
 
-    def take_over(self, server: KeptServer, command: Sequence[str], spec_hash: str) -> None:
-        """Have a server in its place that runs already, as if it had been started with this command."""
-        self._spec_hash, self.port = spec_hash, server.note.port
+    def take_over(self, server: KeptServer, command: Sequence[str], annotations: Mapping[str, str]) -> None:
+        """Have a server in its place that runs already, as if it had been started so."""
+        self._annotations, self.port = annotations, server.note.port
         self.command, self._child, self.has_served = tuple(command), server, True
         self.started_at = time.monotonic()
         self._serial += 1
@@ -126,8 +131,8 @@ class Replica:
         self._ground.children.release(child)
         return child.group, list(self._gpus)
 
-    async def look(self, settle_seconds: float) -> bool:
-        """Notice the server's end; True where it has just ended. `settle_seconds` pass before anything starts again."""
+    async def look(self) -> bool:
+        """Notice the server's end; True where it has just ended."""
         if self._child is None or not self._child.has_ended:
             return False
         if isinstance(self._child, KeptServer):
@@ -139,13 +144,13 @@ class Replica:
         self._ends = (*self._ends, end)[-_REMEMBERED_ENDS:]
         self._child, self.healthy = None, False
         self.failed_starts = 0 if self.has_served else self.failed_starts + 1
-        now = time.monotonic()
-        self._settled_at = now + settle_seconds
-        self._backed_off_at = now + min(_FIRST_PAUSE_SECONDS * 2**self.restarts, _LONGEST_PAUSE_SECONDS)
+        pause = min(_FIRST_PAUSE_SECONDS * 2**self.restarts, _LONGEST_PAUSE_SECONDS)
+        self._backed_off_at = time.monotonic() + pause
         return True
 
     async def stop(self) -> None:
-        """Stop the server, if it runs."""
+        """Stop the server, if it runs: its pod goes."""
+        self._annotations, self._ends, self._backed_off_at = {}, (), 0.0
         if isinstance(self._child, KeptServer):
             await self._child.stop()
         elif self._child is not None:
@@ -157,8 +162,10 @@ class Replica:
         if self._child is not None and not self._child.has_ended:
             self._child.terminate()
 
-    def view(self) -> PodView:
-        """Show the server as a pod."""
+    def view(self) -> PodView | None:
+        """Show the server as a pod; None where it was never started, or was stopped."""
+        if not self._annotations:
+            return None
         crashed = self._child is None and bool(self._ends)
         return PodView(
             name=f"{self.name}-{self._serial}",
@@ -173,7 +180,8 @@ class Replica:
             waiting_reason="CrashLoopBackOff" if crashed else "",
             terminations=self._ends,
             command=self.command,
-            spec_hash=self._spec_hash,
+            spec_hash=self._annotations.get(ANNOTATION_SPEC, ""),
+            template=self.template,
         )
 
     def _word(self) -> Path:

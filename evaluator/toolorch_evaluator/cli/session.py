@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -22,12 +24,13 @@ from toolorch_evaluator.cli.machine import Machine
 from toolorch_evaluator.cli.pools import LocalPool, Tools
 from toolorch_evaluator.cli.replicas import Ground, Replica
 from toolorch_evaluator.cli.runs import LocalRun
-from toolorch_evaluator.cli.slots import Slots
 from toolorch_evaluator.cli.teller import Teller
 from toolorch_operator import programs
 from toolorch_operator.defaults import Defaults
 from toolorch_operator.evalrun.settled import is_settled
 from toolorch_operator.modelpool.instances import instance_names
+from toolorch_operator.modelpool.observed import RunUse
+from toolorch_operator.prober import Prober
 
 LAUNCHER = programs.FOLDER / "launcher.py"
 # A look costs milliseconds; every second of delay between attempts, report and end is waited for.
@@ -99,8 +102,10 @@ async def _advance_all(run: EvalRun, setting: Setting, folder: RunFolder, displa
         client = await stack.enter_async_context(httpx.AsyncClient(timeout=_PROBE_SECONDS, trust_env=False))
         children = await stack.enter_async_context(Children(setting.scratch))
         input_dir = _write_keys(setting)
-        tools = Tools(client, Slots(), defaults, _write_templates(setting))
-        pools = {name: _open_pool(pool, setting, folder, children, tools) for name, pool in setting.pools.items()}
+        use = RunUse(run.metadata.name, run.metadata.creation_timestamp or datetime.now(UTC))
+        tools = Tools(client, defaults, _write_templates(setting), use)
+        opener = partial(_open_pool, setting=setting, folder=folder, children=children, tools=tools, stack=stack)
+        pools = {name: await opener(pool) for name, pool in setting.pools.items()}
         local = LocalRun(run, folder, input_dir, children, defaults)
         if setting.keep_servers:
             stack.callback(_keep, pools, setting, display)
@@ -108,8 +113,9 @@ async def _advance_all(run: EvalRun, setting: Setting, folder: RunFolder, displa
         stack.push_async_callback(local.stop)
         told = Teller(display)
         while not local.is_settled:
-            for pool in pools.values():
-                await pool.advance(datetime.now(UTC))
+            for name, pool in pools.items():
+                others = [other.document for key, other in pools.items() if key != name]
+                await pool.advance(others, datetime.now(UTC))
                 told.pool(pool)
             told.events(await local.advance(pools, datetime.now(UTC)))
             display.show(local.document)
@@ -118,7 +124,9 @@ async def _advance_all(run: EvalRun, setting: Setting, folder: RunFolder, displa
         return Outcome(local.document, tuple(pool.document for pool in pools.values()), True, servers)
 
 
-def _open_pool(pool: ModelPool, setting: Setting, folder: RunFolder, children: Children, tools: Tools) -> LocalPool:
+async def _open_pool(
+    pool: ModelPool, setting: Setting, folder: RunFolder, children: Children, tools: Tools, stack: AsyncExitStack
+) -> LocalPool:
     name, machine = pool.metadata.name, setting.machine
     born = {"uid": name, "generation": 1, "creation_timestamp": datetime.now(UTC)}
     metadata = pool.metadata.model_copy(update=born)
@@ -129,9 +137,23 @@ def _open_pool(pool: ModelPool, setting: Setting, folder: RunFolder, children: C
         )
         for instance in instance_names(pool)
     }
-    opened = LocalPool(pool.model_copy(update={"metadata": metadata}), replicas, tools)
+    spec = pool.spec
+    if not any(replica.has_gpus for replica in replicas.values()):
+        # Without a GPU there is no memory of its last user to wait for.
+        spec = spec.model_copy(update={"startup": spec.startup.model_copy(update={"settle_seconds": 0})})
+    prober = await _open_prober(machine.keys.get(name, ""), stack)
+    opened = LocalPool(pool.model_copy(update={"metadata": metadata, "spec": spec}), replicas, tools, prober)
     take_over(opened, machine.kept, setting.notes)
     return opened
+
+
+async def _open_prober(key: str, stack: AsyncExitStack) -> Prober:
+    """Return who asks a pool's servers, with its key where it has one."""
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    client = await stack.enter_async_context(httpx.AsyncClient(headers=headers, trust_env=False))
+    prober = Prober(client, None, time.monotonic, lambda _: None)
+    stack.push_async_callback(prober.close)
+    return prober
 
 
 def _keep(pools: Mapping[str, LocalPool], setting: Setting, display: Display) -> None:
