@@ -124,8 +124,9 @@ async def _complete(url: str, client: httpx.AsyncClient, request: Request, exam:
     headers = {"X-Request-Id": f"preflight/{exam.label}/{request.check}", **_bearer(api_key)}
     answer = await client.post(url, json=request.body, headers=headers, timeout=float(exam.timeout_seconds))
     text = answer.content.decode("utf-8", "replace")
-    # Some servers repeat the key that they refuse.
-    return Reply(answer.status_code, text.replace(api_key, "…") if api_key else text)
+    # Some servers repeat what they were sent; the client may hold a key of its own.
+    key = answer.request.headers.get("Authorization", "").removeprefix("Bearer ")
+    return Reply(answer.status_code, text.replace(key, "…") if key else text)
 
 
 def _refused(status: int) -> Verdict:

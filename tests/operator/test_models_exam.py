@@ -235,3 +235,9 @@ async def test_a_refused_key_is_a_verdict_and_no_outage():
 async def test_a_server_without_engines_tells_no_progress():
     async with httpx.AsyncClient(transport=httpx.MockTransport(lambda _: httpx.Response(404))) as client:
         assert await read_progress("http://10.0.0.7:8000/v1", client) is None
+
+
+async def test_a_key_that_the_client_holds_itself_is_not_told_either():
+    async with httpx.AsyncClient(transport=Transport(ECHO), headers={"Authorization": f"Bearer {KEY}"}) as client:
+        found = (await examine("https://llm.example/v1", client, EXAM, external=True)).preflight
+    assert "no model for … or …" in found.message

@@ -126,7 +126,7 @@ async def test_nothing_is_waited_for_and_the_answer_wakes_its_owner():
         probe = w.see(TARGET)
         assert (probe.models, probe.version) == ((ServedModel("m"),), "0.33.0")
         assert probe.preflight.reason is PoolReason.SERVES_MODEL
-        await w.time.advance(1200)
+        await w.time.advance(800)
         # A plan remembers what has passed, and asks for no exam any more.
         assert w.see(replace(TARGET, exam=None)) == probe
         assert (w.servers.count("completions"), w.woken) == (1, [POOL])
