@@ -18,7 +18,7 @@ UNSET = "unset"
 _DEFAULT_SEQS = 256
 # A cache block holds 16 tokens, and a part of one serves nobody.
 _BLOCK_TOKENS = 16
-# A shorter context holds no conversation with tools: better to say so than to serve it.
+# A shorter context holds no conversation with tools: better to say so than to serve it, unless the spec asks for one.
 _SHORTEST_CONTEXT = 1024
 _MEBIBYTE = 1 << 20
 
@@ -68,7 +68,9 @@ def cut_model_len(s: Situation) -> Change | None:
     """Propose the longest context that fits, in whole cache blocks; None where it is not told or too short to serve."""
     now = s.effective.max_model_len or int(s.crash.figures.mml or 0)
     target = _fitting_tokens(s) // _BLOCK_TOKENS * _BLOCK_TOKENS
-    if target < min(_SHORTEST_CONTEXT, s.spec.max_model_len or _SHORTEST_CONTEXT) or (now and target >= now):
+    is_short_asked = s.spec.max_model_len is not None and s.spec.max_model_len < _SHORTEST_CONTEXT
+    shortest = _BLOCK_TOKENS if is_short_asked else _SHORTEST_CONTEXT
+    if target < shortest or (now and target >= now):
         return None
     after = with_setting(s.effective, max_model_len=target)
     return Change("maxModelLen", str(now or UNSET), str(target), PoolReason.MAX_MODEL_LEN_CUT, after)

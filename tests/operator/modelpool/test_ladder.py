@@ -88,7 +88,7 @@ def test_a_restart_of_one_replica_is_not_lost_on_another_that_crashes_later(noon
 
 
 def test_a_thousand_replicas_that_lose_a_race_leave_status_small_and_at_rest(noon):
-    spec = spec_of(replicas=1000)
+    spec = spec_of(replicas=1000, remediation={"maxAttempts": 1})
     fallen = [crash_now(begin(spec), f"{n}/0", "RACE", instance=f"p-{n}") for n in range(1000)]
     at = climb(spec, begin(spec), fallen, noon)
     assert Ladder.model_validate(at.ladder.model_dump()) == at.ladder

@@ -5,6 +5,7 @@ import pytest
 from toolorch_api.modelpool import ModelPoolSpec
 from toolorch_api.modelpool_status import Effective, Ladder
 from toolorch_operator.modelpool.advice import ADVICE
+from toolorch_operator.modelpool.bracket import with_verdict
 from toolorch_operator.modelpool.crashes import Crash, Figures
 from toolorch_operator.modelpool.memory import climb, find_stall, start
 from toolorch_operator.modelpool.rungs import LADDER
@@ -168,6 +169,20 @@ TOLD = {"need": 16.0, "avail": 7.43, "est": 60832, "mml": 131072}
             ("maxNumSeqs", "unset", "128"),
             id="no utilization helps and the context may not be cut: fewer sequences",
         ),
+        pytest.param(
+            AT_85 | narrow(50, 100),
+            {"too_high": 95},
+            ("KV_SMALL", TOLD | {"total": 80.0}),
+            ("maxModelLen", "131072", "60832"),
+            id="the cache lacks what only a value that was too high would give: a context that fits",
+        ),
+        pytest.param(
+            {"maxModelLen": 512},
+            {},
+            ("KV_SMALL", {"need": 2.0, "avail": 1.0, "est": 250, "mml": 512}),
+            ("maxModelLen", "512", "240"),
+            id="who asks for a short context may get a shorter one",
+        ),
         pytest.param(AT_85, {}, ("EXT", {}), ("gpuMemoryUtilization", "85", "90"), id="foreign weights: one step more"),
         pytest.param(
             AT_85, {}, ("CPU", {"need": 0.913}), ("gpuMemoryUtilization", "85", "92"), id="a CPU says how much it needs"
@@ -294,6 +309,31 @@ FREE = {"free": 8.0, "total": 20.0}
             "MemoryBracketClosed", "at gpuMemoryUtilization 87 the KV cache did not fit, and at 90 memory ran out",
             id="between too low and too high is nothing",
         ),
+        pytest.param(
+            {"gpuMemoryUtilization": 94, "maxNumSeqs": 1}, [("KV_NONE", {}), ("RUN_OOM", {}), ("KV_NONE", {})],
+            "MemoryBracketClosed", "at gpuMemoryUtilization 95 the KV cache did not fit, and at 95 memory ran out",
+            id="the same value is too low and too high",
+        ),
+        pytest.param(
+            {"gpuMemoryUtilization": 50, "maxNumSeqs": 2} | narrow(50, 50),
+            [("KV_SMALL", TOLD), ("RUN_OOM", {}), ("RUN_OOM", {})],
+            "MemoryBracketClosed", "under settings tried before the KV cache did not fit, and at 50 memory ran out",
+            id="a shorter context makes the minimum too high",
+        ),
+        pytest.param(
+            {"gpuMemoryUtilization": 90} | allow("GpuMemoryUtilization"),
+            [("RUN_OOM", {}), ("KV_NONE", {}), ("KV_NONE", {}), ("HOST_OOM", {})],
+            "RemediationNotAllowed", "lacks HostMemory", id="the bracket has no part in host memory",
+        ),
+        pytest.param(
+            {"gpuMemoryUtilization": 90} | allow("GpuMemoryUtilization"),
+            [("RUN_OOM", {}), ("KV_NONE", {}), ("FREE_LT", FREE), ("FREE_LT", {"free": 17.0, "total": 20.0})],
+            "GPUOccupied", "17 of 20 GiB were free", id="what is free was too low",
+        ),
+        pytest.param(
+            {"gpuMemoryUtilization": 95}, [("KV_SMALL", TOLD | {"est": 140000})], "RemediationExhausted",
+            "enough for 140000 tokens", id="an estimate beyond the context",
+        ),
         pytest.param({}, [("NEW_CLASS", {})], "RemediationUnknown", "kubectl logs --previous", id="a new class"),
     ],
 )  # fmt: skip
@@ -305,6 +345,37 @@ def test_where_nothing_more_is_changed_the_pool_says_why(noon, spec, crashes, re
     assert (pool.changes[-1], stall.reason) == (None, reason)
     assert words in stall.message
     assert stall.message.startswith(f"p-0 ended with {crashes[-1][0]}")
+
+
+def test_a_stall_for_want_of_attempts_asks_for_no_leave(noon):
+    pool = Pool(noon, remediation={"maxAttempts": 0, "allow": ["GpuMemoryUtilization"]})
+    pool.crash("RUN_OOM")
+    assert "remediation.allow" not in pool.stall().message
+
+
+def test_a_crash_that_the_ladder_has_acted_on_is_no_stall(noon):
+    pool = Pool(noon)
+    assert pool.crash("LOAD_OOM") is not None
+    assert pool.stall() is None
+
+
+def test_a_bracket_that_is_closed_stays_so_when_the_context_is_cut(noon):
+    pool = Pool(noon, {"too_high": 88}, **AT_85)
+    pool.crash("KV_SMALL", **TOLD)
+    assert (pool.at.ladder.too_low, pool.at.ladder.too_high) == (85, 88)
+
+
+def test_a_gpu_that_is_not_free_yet_says_nothing_of_the_bracket(noon):
+    pool = Pool(noon, **AT_85)
+    pool.crash("FREE_LT", **FREE)
+    assert pool.at.ladder.too_high is None
+
+
+def test_verdicts_only_narrow_the_bracket():
+    low, high = (Crash("u/0", "p-0", signature, 1) for signature in ("KV_NONE", "RUN_OOM"))
+    known = Ladder(too_low=70, too_high=80)
+    assert with_verdict(known, low, 60) == with_verdict(known, high, 90) == known
+    assert with_verdict(with_verdict(known, low, 72), high, 78) == Ladder(too_low=72, too_high=78)
 
 
 def test_every_class_has_advice():
