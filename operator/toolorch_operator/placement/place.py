@@ -56,7 +56,7 @@ def fill(books: Ledger, groups: Sequence[Group]) -> Ledger:
     hopeful = [g for g in groups if any(books.fits(n, g.sample) for n in g.nodes)]
     total = len(books.assigned) + sum(len(g.demands) for g in hopeful)
     best = attempt(books, hopeful, as_asked)
-    for way in (_packed, _choosy_first, _small_first, _by_name):
+    for way in (_choosy_first, _small_first, _by_name):
         if len(best.assigned) == total:
             break
         best = max(best, way(books, hopeful), key=lambda tried: len(tried.assigned))
@@ -69,10 +69,6 @@ def attempt(books: Ledger, groups: Iterable[Group], choose: Chooser) -> Ledger:
     for group in groups:
         place_group(tried, group, choose)
     return tried
-
-
-def _packed(books: Ledger, groups: Sequence[Group]) -> Ledger:
-    return attempt(books, groups, tightest)
 
 
 def _choosy_first(books: Ledger, groups: Sequence[Group]) -> Ledger:

@@ -242,3 +242,15 @@ def test_it_is_never_worse_than_first_fit_decreasing_and_within_two_percent_of_t
     placed, plain, best = (sum(column) for column in zip(*found, strict=True))
     assert placed >= 0.98 * best, f"{placed} of {best} that could be placed; first-fit: {plain}"
     assert placed > plain, "the clusters are tight enough to tell the two apart"
+
+
+@pytest.mark.parametrize(
+    ("free", "wanted"),
+    [
+        ((4, 2, 8, 6), [(2, (0, 2)), (4, (0, 1, 2, 3)), (8, (0, 1, 2, 3))]),
+        ((7, 3, 8), [(3, (0, 1)), (1, (1, 2)), (1, (0, 2)), *[(8, (0, 1, 2))] * 2, (1, (0, 1, 2)), (2, (0, 1, 2))]),
+    ],
+    ids=["the choosy one needs its node before the big one", "luck helps the plainest way"],
+)
+def test_hard_clusters(free, wanted):
+    assert count_placed(free, wanted) == most(free, wanted)
