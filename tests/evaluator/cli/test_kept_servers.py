@@ -21,8 +21,9 @@ from toolorch_evaluator.cli.references import References
 from toolorch_evaluator.cli.replicas import Ground, Replica
 from toolorch_evaluator.cli.reuse import NO_SERVERS, KeptServers
 from toolorch_evaluator.cli.session import LAUNCHER
-from toolorch_evaluator.cli.slots import Slots
 from toolorch_operator.defaults import Defaults
+from toolorch_operator.modelpool.observed import RunUse
+from toolorch_operator.prober import Prober
 
 OOM = [{"name": "MOCK_OOM_ABOVE_UTILIZATION", "value": "93"}]
 
@@ -36,14 +37,16 @@ async def opened(document, folder, notes, servers=NO_SERVERS):
     async with httpx.AsyncClient(trust_env=False) as client, Children(folder / "scratch") as children:
         ground = Ground(children, LAUNCHER, folder / "scratch")
         replica = Replica("agent-0", folder / "agent-0.log", (), machine.environments["agent"], ground)
-        tools = Tools(client, Slots(), Defaults("vllm", "toolorch"), {})
-        local = LocalPool(pool.model_copy(update={"metadata": metadata}), {"agent-0": replica}, tools)
+        tools = Tools(client, Defaults("vllm", "toolorch"), {}, RunUse("run", datetime.now(UTC)))
+        prober = Prober(client, None, time.monotonic, lambda _: None)
+        local = LocalPool(pool.model_copy(update={"metadata": metadata}), {"agent-0": replica}, tools, prober)
         take_over(local, machine.kept, notes)
         deadline = time.monotonic() + 60
         while not local.is_ready:
             assert time.monotonic() < deadline, local.document.status
-            await local.advance(datetime.now(UTC))
+            await local.advance([], datetime.now(UTC))
             await asyncio.sleep(0.02)
+        await prober.close()
         yield local, machine
 
 
