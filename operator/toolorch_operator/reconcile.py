@@ -53,6 +53,8 @@ class World:
     metrics: Metrics
     expire: Callable[[], None] = lambda: None
     """Says that what is remembered of the whole cluster is out of date."""
+    forget: Callable[[Key], None] = lambda key: None
+    """Says that an object is gone: its servers are asked no more."""
     refused: dict[Key, int] = field(default_factory=dict)
     """Generation whose children the API server refused: not tried again until it moves, or the next resync."""
 
@@ -63,6 +65,7 @@ async def reconcile(key: Key, world: World) -> timedelta | None:
     if raw is None or raw["metadata"].get("deletionTimestamp"):
         world.refused.pop(key, None)
         world.metrics.forget(key)
+        world.forget(key)
         return None
     target = Target(key, raw, world.cluster, world.metrics)
     generation = raw["metadata"].get("generation", 0)

@@ -40,4 +40,4 @@ def build_world(
         modelpool.KIND: Brain(ModelPool.model_validate, pools.observe, plan_pool, inventory.note),
         evalrun.KIND: Brain(EvalRun.model_validate, runs.observe, plan_run),
     }
-    return World(cluster, brains, defaults, clock, metrics, expire=inventory.expire)
+    return World(cluster, brains, defaults, clock, metrics, expire=inventory.expire, forget=prober.forget)
