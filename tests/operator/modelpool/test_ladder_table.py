@@ -226,6 +226,13 @@ TOLD = {"need": 16.0, "avail": 7.43, "est": 60832, "mml": 131072}
             ("gpuMemoryUtilization", "85", "75"),
             id="the GPU stays shared: what is free",
         ),
+        pytest.param(
+            AT_85 | narrow(50, 95),
+            {"too_low": 60, "steps": {"FREE_LT/Restart": 1, "FREE_LT/Restart/p-0": 1}},
+            ("FREE_LT", {"free": 12.0, "total": 20.0}),
+            None,
+            id="what is free was too low: nothing",
+        ),
         pytest.param(AT_85, {}, ("RACE", {}), ("restart", "0", "1"), id="a race is run again"),
         pytest.param(AT_85, {}, ("LOAD_OOM", {}), ("restart", "0", "1"), id="weights do not fit: one more try"),
         pytest.param(
