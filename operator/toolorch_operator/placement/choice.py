@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import heapq
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from toolorch_operator.placement.ledger import Ledger
 from toolorch_operator.placement.match import is_shunned, why_too_small, why_unmatched
@@ -24,28 +23,11 @@ class Group:
     """Those among them that would rather not."""
 
 
-def arrange(nodes: Iterable[NodeView], demands: Iterable[Demand]) -> tuple[list[NodeView], list[Group]]:
-    """Return the nodes, first those that the fewest replicas may use, and the demands in the order of their turns.
+def arrange(nodes: Sequence[NodeView], demands: Iterable[Demand]) -> list[Group]:
+    """Return the demands in the order of their turns: big ones first, then those with the fewest nodes, then by name.
 
-    Big ones come first, then those with the fewest nodes, then by name.
+    A group's nodes are numbers in `nodes`.
     """
-    by_name = sorted(nodes, key=lambda node: node.name)
-    groups = _build_groups(by_name, demands)
-    takers: Counter[frozenset[int]] = Counter()
-    for group in groups:
-        takers[group.nodes] += len(group.demands)
-    wanted: Counter[int] = Counter()
-    for numbers, count in takers.items():
-        wanted.update(dict.fromkeys(numbers, count))
-    order = sorted(range(len(by_name)), key=lambda n: (wanted[n], n))
-    place_of = {old: new for new, old in enumerate(order)}
-    moved = {old: frozenset(place_of[n] for n in old) for g in groups for old in (g.nodes, g.shunned)}
-    renumbered = [replace(g, nodes=moved[g.nodes], shunned=moved[g.shunned]) for g in groups]
-    turns = sorted(renumbered, key=lambda g: (*(-n for n in size(g.sample)), len(g.nodes), g.sample.pool))
-    return [by_name[n] for n in order], turns
-
-
-def _build_groups(nodes: Sequence[NodeView], demands: Iterable[Demand]) -> list[Group]:
     alike: dict[tuple[object, ...], list[Demand]] = {}
     for demand in sorted(demands, key=lambda d: (d.pool, len(d.instance), d.instance)):
         alike.setdefault((demand.pool, *_wishes(demand), *_amounts(demand)), []).append(demand)
@@ -53,7 +35,8 @@ def _build_groups(nodes: Sequence[NodeView], demands: Iterable[Demand]) -> list[
     for members in alike.values():
         if (wishes := _wishes(members[0])) not in matches:
             matches[wishes] = _match(nodes, members[0])
-    return [Group(m[0], tuple(m), *matches[_wishes(m[0])]) for m in alike.values()]
+    groups = [Group(m[0], tuple(m), *matches[_wishes(m[0])]) for m in alike.values()]
+    return sorted(groups, key=lambda g: (*(-n for n in size(g.sample)), len(g.nodes), g.sample.pool))
 
 
 def size(demand: Demand) -> tuple[int, ...]:
@@ -96,8 +79,8 @@ def as_asked(ledger: Ledger, group: Group) -> Iterator[int]:
 
 
 def first(ledger: Ledger, group: Group) -> Iterator[int]:
-    """Yield for each replica the first node, by name, that takes it."""
-    for node in sorted(group.nodes, key=lambda n: ledger.nodes[n].name):
+    """Yield for each replica the first node that takes it."""
+    for node in sorted(group.nodes):
         while ledger.fits(node, group.sample):
             yield node
 

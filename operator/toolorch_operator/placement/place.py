@@ -24,7 +24,8 @@ def place(
     The order of the arguments' items does not matter. All GPUs of a replica are on one node.
     """
     demands, holdings = list(demands), list(holdings)
-    ordered, groups = arrange(nodes, demands)
+    ordered = sorted(nodes, key=lambda node: node.name)
+    groups = arrange(ordered, demands)
     books = Ledger(ordered, holdings, quotas)
     settle(books, demands)
     final = fill(books, unplaced(books, groups))
