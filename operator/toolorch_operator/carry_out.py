@@ -17,7 +17,7 @@ from toolorch_operator.cluster import Cluster
 from toolorch_operator.drift import has_drifted, with_applied_hash
 from toolorch_operator.errors import Invalid, Unavailable
 from toolorch_operator.metrics import Metrics
-from toolorch_operator.owner import Key, build_owner_reference, is_owned, is_owned_by_namesake
+from toolorch_operator.owner import Key, build_owner_reference, is_owned, is_owned_by_namesake, parse_owner
 from toolorch_operator.plan import Manifest
 from toolorch_operator.resources import BY_KIND
 
@@ -92,7 +92,9 @@ def _check_owner(target: Target, manifest: Manifest, found: Manifest | None) -> 
     child = f"{manifest['kind']} {manifest['metadata']['name']}"
     if is_owned_by_namesake(found, target.key):
         raise Unavailable(f"{child} still belongs to a deleted {target.key.kind} of this name")
-    raise Invalid(f"{child} exists and is not toolorch's: rename it, or this {target.key.kind}")
+    other = parse_owner(found)
+    whose = f"belongs to the {other.kind} {other.name}" if other is not None else "is not toolorch's"
+    raise Invalid(f"{child} exists and {whose}: rename it, or this {target.key.kind}")
 
 
 def _is_same_status(kind: str, wanted: Mapping[str, Any], live: Mapping[str, Any]) -> bool:

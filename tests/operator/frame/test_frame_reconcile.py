@@ -183,11 +183,23 @@ async def test_a_child_of_a_deleted_namesake_is_waited_for(frame, how):
     assert cluster.writes == []
 
 
+@pytest.mark.parametrize(
+    ("owner", "words"),
+    [
+        pytest.param({}, "is not toolorch's", id="a stranger's"),
+        pytest.param(
+            {"toolorch.dev/kind": "ModelPool", "toolorch.dev/name": "pool-1"},
+            "belongs to the ModelPool pool-1: rename it",
+            id="another pool's",
+        ),
+    ],
+)
 @pytest.mark.parametrize("how", ["create", "apply"])
-async def test_a_strangers_object_of_that_name_is_left_alone_and_said_in_status(frame, how):
+async def test_somebody_elses_object_of_that_name_is_left_alone_and_said_in_status(frame, how, owner, words):
     child = job() if how == "create" else config_map()
     stranger = frame.child(child["kind"], child["metadata"]["name"])
-    del stranger["metadata"]["ownerReferences"], stranger["metadata"]["labels"]
+    del stranger["metadata"]["ownerReferences"]
+    stranger["metadata"]["labels"] = owner
     cluster = frame.cluster(frame.pool(), stranger)
     world = build_world(frame, cluster, Plan(**{how: (child,)}, status=status()))
     assert await reconcile(POOL, world) is None
@@ -199,7 +211,7 @@ async def test_a_strangers_object_of_that_name_is_left_alone_and_said_in_status(
         "Stalled",
         "True",
     )
-    assert "exists and is not toolorch's" in ready["message"]
+    assert f"exists and {words}" in ready["message"]
 
 
 async def test_what_the_server_refuses_is_not_tried_again_until_the_generation_moves(frame):
