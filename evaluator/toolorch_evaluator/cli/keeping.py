@@ -4,31 +4,48 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from toolorch_api.modelpool import ModelPool
+from toolorch_api.modelpool_status import Instance, InstanceState
 from toolorch_evaluator.cli.notes import KeptServer, Note, start_ticks, write_note
 from toolorch_evaluator.cli.pools import LocalPool
 from toolorch_evaluator.cli.reuse import Ask
+from toolorch_operator.modelpool.targets import proof
 
 
 def take_over(pool: LocalPool, kept: Mapping[str, Note], notes: Path) -> None:
     """Put servers that run already into their places, with the settings that the ladder had come to."""
     mine = {name: kept[name] for name in pool.replicas if name in kept}
     for name, note in mine.items():
-        change = {"effective": note.effective, "ladder": note.ladder}
-        pool.document = pool.document.model_copy(update={"status": pool.document.status.model_copy(update=change)})
+        _remember(pool, effective=note.effective, ladder=note.ladder)
         replica = pool.replicas[name]
         replica.port = note.port
         replica.take_over(KeptServer(note, notes), pool.command(replica), pool.annotations())
+    seen = [(name, view) for name in mine if (view := pool.replicas[name].view()) is not None]
+    # It has shown the command before what it must, and waits for no start slot.
+    _remember(
+        pool,
+        instances=[
+            Instance(name=name, node=view.node, state=InstanceState.READY, proven=proof(pool.document, view))
+            for name, view in seen
+        ],
+    )
+
+
+def _remember(pool: LocalPool, **change: Any) -> None:
+    status = pool.document.status.model_copy(update=change)
+    pool.document = pool.document.model_copy(update={"status": status})
 
 
 def let_go(pool: LocalPool, ask: Ask, notes: Path) -> list[str]:
     """Let the servers that serve run on when the command ends; return the names of those that this one started."""
-    released = {name: found for name, replica in pool.replicas.items() if (found := replica.let_go())}
+    useful = {i.name for i in pool.document.status.instances if i.state is InstanceState.READY}
+    released = {name: found for name in useful & set(pool.replicas) if (found := pool.replicas[name].let_go())}
     for name, (pid, gpus) in released.items():
         replica = pool.replicas[name]
         write_note(notes, _build_note(pool.document, name, pid, replica.port, gpus, ask, replica.log))
-    return list(released)
+    return sorted(released)
 
 
 def describe_servers(pool: LocalPool) -> str:

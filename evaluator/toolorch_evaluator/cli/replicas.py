@@ -119,7 +119,7 @@ class Replica:
     def take_over(self, server: KeptServer, command: Sequence[str], annotations: Mapping[str, str]) -> None:
         """Have a server in its place that runs already, as if it had been started so."""
         self._annotations, self.port = annotations, server.note.port
-        self.command, self._child, self.has_served = tuple(command), server, True
+        self.command, self._child, self.has_served, self.healthy = tuple(command), server, True, True
         self.started_at = time.monotonic()
         self._serial += 1
 

@@ -14,6 +14,7 @@ from toolorch_api.modelpool import ModelPool
 from toolorch_evaluator.cli.notes import Note
 from toolorch_operator.modelpool.command import serve_command
 from toolorch_operator.modelpool.memory import initial_effective
+from toolorch_operator.modelpool.targets import build_exam
 
 # Variables that change what a server does; the others of a shell differ from one terminal to the next.
 _PREFIXES = (
@@ -31,7 +32,7 @@ class Ask:
     command: tuple[str, ...]
     """As the spec has it, before any remediation; without port, and with a hash in place of the chat template."""
     environment: str
-    """Hash of the variables that bear on a server, and of the program."""
+    """Hash of the variables that bear on a server, of the program, and of what it must show to be useful."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +58,10 @@ def build_ask(pool: ModelPool, environment: Mapping[str, str], template: str | N
     named = {e.name for e in spec.env}
     matter = {k: v for k, v in environment.items() if (k in named or k.startswith(_PREFIXES)) and k not in _APART}
     found = program or shutil.which("vllm", path=environment.get("PATH")) or ""
-    parts = [sorted(matter.items()), str(Path(found).resolve()), sys.executable]
-    return Ask(tuple(command), hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16])
+    exam = build_exam(pool)
+    shown = [exam.served_name, exam.calls_tools, dict(exam.template_kwargs)]
+    parts = [sorted(matter.items()), str(Path(found).resolve()), sys.executable, shown]
+    return Ask(tuple(command), hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16])
 
 
 def match_notes(

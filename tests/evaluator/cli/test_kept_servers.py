@@ -22,6 +22,7 @@ from toolorch_evaluator.cli.replicas import Ground, Replica
 from toolorch_evaluator.cli.reuse import NO_SERVERS, KeptServers
 from toolorch_evaluator.cli.session import LAUNCHER
 from toolorch_operator.defaults import Defaults
+from toolorch_operator.modelpool.instances import instance_names
 from toolorch_operator.modelpool.observed import RunUse
 from toolorch_operator.prober import Prober
 
@@ -36,10 +37,11 @@ async def opened(document, folder, notes, servers=NO_SERVERS):
     machine = furnish({"agent": pool}, References({}), {}, folder / "scratch", os.environ, servers)
     async with httpx.AsyncClient(trust_env=False) as client, Children(folder / "scratch") as children:
         ground = Ground(children, LAUNCHER, folder / "scratch")
-        replica = Replica("agent-0", folder / "agent-0.log", (), machine.environments["agent"], ground)
+        environment = machine.environments["agent"]
+        replicas = {n: Replica(n, folder / f"{n}.log", (), environment, ground) for n in instance_names(pool)}
         tools = Tools(client, Defaults("vllm", "toolorch"), {}, RunUse("run", datetime.now(UTC)))
         prober = Prober(client, None, time.monotonic, lambda _: None)
-        local = LocalPool(pool.model_copy(update={"metadata": metadata}), {"agent-0": replica}, tools, prober)
+        local = LocalPool(pool.model_copy(update={"metadata": metadata}), replicas, tools, prober)
         take_over(local, machine.kept, notes)
         deadline = time.monotonic() + 60
         while not local.is_ready:
@@ -65,19 +67,20 @@ def command(tmp_path):
 async def test_a_server_that_is_let_go_serves_the_next_command_until_it_is_ended(documents, tmp_path, command):
     notes = notes_folder({"XDG_RUNTIME_DIR": str(tmp_path)})
     startup = {"settleSeconds": 0}
-    document = documents.mock_pool("agent", "mock/oracle", gpuMemoryUtilization=95, env=OOM, startup=startup)
+    memory = {"gpuMemoryUtilization": 95, "env": OOM}
+    document = documents.mock_pool("agent", "mock/oracle", replicas=2, startup=startup, **memory)
     async with opened(document, tmp_path / "first", notes) as (pool, machine):
-        assert let_go(pool, machine.asks["agent"], notes) == ["agent-0"]
+        assert let_go(pool, machine.asks["agent"], notes) == ["agent-0", "agent-1"]
     kept = read_notes(notes)
     async with opened(document, tmp_path / "second", notes, KeptServers(notes, kept, kept)) as (pool, machine):
-        assert describe_servers(pool) == "1/1 reused"
+        assert describe_servers(pool) == "2/2 reused"
         # What the ladder had come to is not gone through again.
         assert pool.document.status.effective.gpu_memory_utilization == 90
         assert let_go(pool, machine.asks["agent"], notes) == []
-    assert not (tmp_path / "second" / "agent-0.log").exists()
-    header, row = await asyncio.to_thread(command)
+    assert not list((tmp_path / "second").glob("*.log"))
+    header, row, _ = await asyncio.to_thread(command)
     assert header.startswith("SERVER")
     assert row.split()[:4] == ["agent-0", "mock/oracle", f"http://127.0.0.1:{kept[0].port}/v1", "ok"]
-    assert await asyncio.to_thread(command, "stop", "agent") == [f"agent-0 on port {kept[0].port}: ended"]
-    assert not kept[0].is_alive
+    assert await asyncio.to_thread(command, "stop", "agent") == [f"{n.instance} on port {n.port}: ended" for n in kept]
+    assert not any(note.is_alive for note in kept)
     assert "no servers are kept" in (await asyncio.to_thread(command))[0]

@@ -101,6 +101,7 @@ def test_a_server_takes_the_place_of_a_replica_that_asks_for_the_same(pool):
     [
         pytest.param(lambda pool: ask(pool(maxModelLen=1000)), id="another command"),
         pytest.param(lambda pool: ask(pool(), HF_HOME="/elsewhere"), id="another environment"),
+        pytest.param(lambda pool: ask(pool(chatTemplateKwargs={"enable_thinking": False})), id="another proof"),
         pytest.param(lambda pool: ask(pool(), template="{{ other }}"), id="another chat template"),
         pytest.param(lambda pool: ask(pool(env=[{"name": "ANY", "value": "1"}]), ANY="1"), id="a variable of its own"),
     ],
