@@ -14,7 +14,7 @@ EXAMPLES = Path(__file__).parents[3] / "examples"
 ARGUMENTS = ("run", "-f", EXAMPLES / "pools.yaml", "-f", EXAMPLES / "evalrun.yaml")
 REMEDIATIONS = [
     "orchestrator-0: CAPTURE_OOM, gpuMemoryUtilization 95 → 90",
-    "orchestrator-0: CAPTURE_OOM, gpuMemoryUtilization 90 → 85",
+    "orchestrator-1: CAPTURE_OOM, gpuMemoryUtilization 90 → 85",
 ]
 
 
