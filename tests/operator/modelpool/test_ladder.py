@@ -183,7 +183,7 @@ def run(spec, ends, noon):
     return steps
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(spec=specs(), ends=st.lists(ENDS, max_size=25))
 def test_any_story_stays_within_the_bounds_and_counts_each_crash_once(spec, ends, noon):
     steps = run(spec, ends, noon)
@@ -197,7 +197,7 @@ def test_any_story_stays_within_the_bounds_and_counts_each_crash_once(spec, ends
     assert len(changes) == (steps[-1][0].ladder.attempts if steps else 0)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(spec=specs(), ends=st.lists(ENDS, max_size=25))
 def test_utilization_goes_up_only_for_the_cache_and_down_only_for_the_rest_and_never_to_what_was_too_high(
     spec, ends, noon
@@ -215,7 +215,7 @@ def test_utilization_goes_up_only_for_the_cache_and_down_only_for_the_rest_and_n
             too_high = min(too_high, newest.utilization)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(spec=specs(), end=ENDS)
 def test_a_server_that_always_dies_ends_in_a_stall_that_says_what_to_do(spec, end, noon):
     at, newest = run(spec, [end] * FOR_EVER, noon)[-1]
@@ -226,7 +226,7 @@ def test_a_server_that_always_dies_ends_in_a_stall_that_says_what_to_do(spec, en
     assert len(stall.message) < 600
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     spec=specs(),
     low=st.sampled_from(["KV_NONE", "KV_SMALL", "AUTOFIT"]),
@@ -243,7 +243,7 @@ def test_too_low_and_too_high_in_turn_always_end_in_a_closed_bracket(spec, low, 
     assert reasons <= {"MemoryBracketClosed"}
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(spec=specs(), ends=st.lists(ENDS, min_size=1, max_size=8))
 def test_a_spec_change_forgets_everything(spec, ends, noon):
     at, newest = run(spec, ends, noon)[-1]
