@@ -39,38 +39,43 @@ class Refusals:
     def explain(self, group: Group) -> Rejection:
         """Return why the replicas of a group have no place."""
         demand = group.sample
-        if not group.nodes:
+        able = [n for n in sorted(group.nodes) if self._is_equipped(n, demand)]
+        if not able:
             return self._explain_no_match(demand)
         for quota, left in self._books.exceeded(demand):
             needed = _amount(quota.resource, quota_amount(quota, demand))
             had = f"{_bare(quota.resource, max(left, 0))} of {_amount(quota.resource, quota.hard)}"
             message = f"needs {needed}; ResourceQuota {_short(quota.name)} has {had} left"
             return Rejection(PoolReason.QUOTA_EXCEEDED, message)
-        with_gpus = [n for n in group.nodes if self._books.amount(n, demand.gpu_resource) >= demand.gpus]
-        if demand.gpus and not with_gpus:
-            return self._explain_no_gpus(group)
-        return self._explain_lack(demand, with_gpus or sorted(group.nodes))
+        with_gpus = [n for n in able if self._books.amount(n, demand.gpu_resource) >= demand.gpus]
+        return self._explain_lack(demand, with_gpus) if with_gpus else self._explain_no_gpus(demand, able)
+
+    def _is_equipped(self, node: int, demand: Demand) -> bool:
+        return not demand.gpus or self._books.nodes[node].allocatable.get(demand.gpu_resource, 0) > 0
 
     def _explain_no_match(self, demand: Demand) -> Rejection:
-        nodes = sorted(self._books.nodes, key=lambda n: (not n.allocatable.get(demand.gpu_resource), n.name))
-        matching = [node for node in nodes if not why_unmatched(node, demand)]
-        if matching:
-            whys = [(node.name, why_too_small(node, demand)) for node in matching]
-            reason, need = PoolReason.MODEL_DOES_NOT_FIT, f"needs {demand.min_gpu_gib:.1f} GiB on each GPU"
-        else:
+        if not self._books.nodes:
+            return Rejection(PoolReason.NO_MATCHING_NODE, "the cluster has no nodes")
+        nodes = [node for n, node in enumerate(self._books.nodes) if self._is_equipped(n, demand)]
+        if not nodes:
+            need = f"needs {_amount(demand.gpu_resource, demand.gpus)} on one node"
+            return Rejection(PoolReason.INSUFFICIENT_GPU, f"{need}; no node has any {demand.gpu_resource}")
+        whys = [
+            (node.name, why)
+            for node in nodes
+            if not why_unmatched(node, demand) and (why := why_too_small(node, demand))
+        ]
+        reason, need = PoolReason.MODEL_DOES_NOT_FIT, f"needs {demand.min_gpu_gib:.1f} GiB on each GPU"
+        if not whys:
             whys = [(node.name, why_unmatched(node, demand)) for node in nodes]
-            reason, need = PoolReason.NO_MATCHING_NODE, "no node may take it" if nodes else "the cluster has no nodes"
+            reason, need = PoolReason.NO_MATCHING_NODE, "no node may take it"
         listed = _list([f"{_short(name)} {why}" for name, why in whys])
-        return Rejection(reason, f"{need}: {listed}" if listed else need, tuple(whys[:_NAMED_NODES]))
+        return Rejection(reason, f"{need}: {listed}", tuple(whys[:_NAMED_NODES]))
 
-    def _explain_no_gpus(self, group: Group) -> Rejection:
-        demand, books = group.sample, self._books
-        resource = demand.gpu_resource
-        equipped = [n for n in group.nodes if books.nodes[n].allocatable.get(resource, 0)]
+    def _explain_no_gpus(self, demand: Demand, candidates: Sequence[int]) -> Rejection:
+        books, resource = self._books, demand.gpu_resource
         need = f"needs {_amount(resource, demand.gpus)} on one node"
-        if not equipped:
-            return Rejection(PoolReason.INSUFFICIENT_GPU, f"{need}; no node that may take it has any {resource}")
-        closest = self._sorted(equipped, lambda n: books.amount(n, resource))
+        closest = self._sorted(candidates, lambda n: books.amount(n, resource))
         nodes = [(books.nodes[n].name, self._level(n, resource, demand)) for n in closest]
         listed = _list([f"{_short(name)} {level}" for name, level in nodes])
         return Rejection(PoolReason.INSUFFICIENT_GPU, f"{need}; free: {listed}", tuple(nodes[:_NAMED_NODES]))

@@ -50,7 +50,7 @@ def test_five_nodes_are_named_and_long_names_are_cut(world):
 def test_a_cluster_without_such_gpus_says_so(world):
     why = refusal(world, [world.node("a", 0)], [], world.demand("p", gpus=2))
     assert why.reason is PoolReason.INSUFFICIENT_GPU
-    assert why.message == "needs 2 GPUs on one node; no node that may take it has any nvidia.com/gpu"
+    assert why.message == "needs 2 GPUs on one node; no node has any nvidia.com/gpu"
 
 
 def test_gpus_without_memory_or_cpu_beside_them_are_no_lack_of_gpus(world):
@@ -95,6 +95,13 @@ def test_no_matching_node_says_of_each_why(world):
     )
 
 
+def test_a_node_without_gpus_is_no_match_for_who_needs_one(world):
+    tainted = world.node("gpu", taints=(Taint("nvidia.com/gpu", "present", "NoSchedule"),))
+    why = refusal(world, [world.node("cpu-only", 0), tainted], [], world.demand("p"))
+    assert why.reason is PoolReason.NO_MATCHING_NODE
+    assert why.message == "no node may take it: gpu has the taint nvidia.com/gpu=present:NoSchedule"
+
+
 def test_an_empty_cluster_is_said_to_be_one(world):
     assert refusal(world, [], [], world.demand("p")).message == "the cluster has no nodes"
 
@@ -105,7 +112,11 @@ def test_an_empty_cluster_is_said_to_be_one(world):
     ids=["too small", "big enough", "what the label does not tell is trusted"],
 )
 def test_a_model_that_no_gpu_is_big_enough_for(world, memory, reason):
-    nodes = [world.node("a", labels={"nvidia.com/gpu.memory": memory}), world.node("b", cordoned=True)]
+    nodes = [
+        world.node("a", labels={"nvidia.com/gpu.memory": memory}),
+        world.node("b", cordoned=True),
+        world.node("c", 0),
+    ]
     placed = world.place(nodes, [], [world.demand("p", min_gpu_gib=61.25)])
     if reason is None:
         assert placed.assigned == {"evals/p-0": "a"}
