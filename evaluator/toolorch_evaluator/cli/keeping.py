@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from toolorch_api.modelpool import ModelPool
-from toolorch_api.modelpool_status import Instance, InstanceState
+from toolorch_api.modelpool_status import Instance, InstanceState, Ladder
 from toolorch_evaluator.cli.notes import KeptServer, Note, start_ticks, write_note
 from toolorch_evaluator.cli.pools import LocalPool
 from toolorch_evaluator.cli.reuse import Ask
+from toolorch_operator.modelpool.changes import RESTART
 from toolorch_operator.modelpool.targets import proof
 
 
@@ -66,6 +67,11 @@ def _build_note(pool: ModelPool, instance: str, pid: int, port: int, gpus: list[
         gpus=gpus,
         log=str(log),
         effective=pool.status.effective,
-        # Crashes are counted by the names of pods, and the next command gives the same names to others.
-        ladder=pool.status.ladder.model_copy(update={"counted": [], "last_crash": ""}),
+        ladder=_without_crashes(pool.status.ladder),
     )
+
+
+def _without_crashes(ladder: Ladder) -> Ladder:
+    """Forget what belongs to single pods: the next command gives their names to others, each with its own restarts."""
+    steps = {name: count for name, count in ladder.steps.items() if f"/{RESTART}" not in name}
+    return ladder.model_copy(update={"counted": [], "last_crash": "", "steps": steps})
