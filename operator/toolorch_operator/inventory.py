@@ -10,6 +10,7 @@ from typing import Any
 import structlog
 
 from toolorch_api.modelpool import ModelPool
+from toolorch_api.modelpool_status import Fit
 from toolorch_operator.cluster import Cluster
 from toolorch_operator.errors import Denied
 from toolorch_operator.modelpool.claims import Claims
@@ -61,6 +62,10 @@ class Inventory:
     def view(self, pool: ModelPool) -> ClusterView:
         """Return what a pool, as it was just read, must know of everything beside it; `refresh` comes before."""
         return self._claims.view(pool, self._clock())
+
+    def fit(self, pool: ModelPool) -> Fit:
+        """Return which nodes a model's weights fit, as far as their size and the nodes are known."""
+        return self._claims.fit(pool)
 
     def namesakes(self, pool: ModelPool) -> list[ModelPool]:
         """Return the other pools of the namespace that run the same model from the same cache."""

@@ -13,7 +13,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from toolorch_api.modelpool import Engine, ModelPool
-from toolorch_api.modelpool_status import ModelPoolStatus
+from toolorch_api.modelpool_status import Fit, ModelPoolStatus
+from toolorch_operator.modelpool.fit import find_weights, judge_fit
 from toolorch_operator.modelpool.observed import ClusterView, RunUse
 from toolorch_operator.modelpool.occupancy import (
     Occupant,
@@ -24,6 +25,7 @@ from toolorch_operator.modelpool.occupancy import (
     free_quotas,
     is_same_claim,
 )
+from toolorch_operator.modelpool.rungs import utilization
 from toolorch_operator.modelpool.snapshot import Snapshot, pool_key
 from toolorch_operator.owner import Key
 from toolorch_operator.placement.place import place
@@ -85,6 +87,11 @@ class Claims:
         self._touch(key)
         starts = [start for other in self._keys() if other != key for start in find_starts(self._pool(other))]
         return ClusterView(self._place_for(key), starts)
+
+    def fit(self, pool: ModelPool) -> Fit:
+        """Return which nodes a model's weights fit, as far as their size and the nodes are known."""
+        nodes = self._snapshot.nodes if self._snapshot else None
+        return judge_fit(pool, find_weights(pool), nodes or (), utilization(pool.spec, pool.status.effective))
 
     def namesakes(self, pool: ModelPool) -> list[ModelPool]:
         """Return the other pools of the namespace that run the same model from the same cache."""

@@ -362,3 +362,13 @@ async def test_namesakes_share_namespace_model_and_cache(open_inventory):
     ]
     _, inventory = await open_inventory(modelpools=pools)
     assert [p.metadata.name for p in inventory.namesakes(parse(pool("p", **cache)))] == ["same"]
+
+
+async def test_fit_is_judged_by_the_listed_nodes(open_inventory):
+    small = {**node("small"), "metadata": {"name": "small", "labels": {"nvidia.com/gpu.memory": "23034"}}}
+    mine = pool("p")
+    mine["metadata"]["annotations"] = {"toolorch.dev/weights-gib": "61"}
+    _, inventory = await open_inventory(nodes=[small, node("big")])
+    fit = inventory.fit(parse(mine))
+    assert (fit.per_gpu_gib, fit.candidates, [r.node for r in fit.rejected]) == ("67.9", ["big"], ["small"])
+    assert inventory.view(parse(mine)).placement.assigned == {"evals/p-0": "big"}
