@@ -1,4 +1,4 @@
-"""Docs keep up with the code: every reason is named, every link leads somewhere."""
+"""Docs keep up with the code: every reason is named and explained, every link leads somewhere."""
 
 import re
 from pathlib import Path
@@ -7,9 +7,27 @@ import pytest
 
 from toolorch_api.conditions import RunCondition, RunReason
 from toolorch_api.pool_reasons import PoolCondition, PoolReason
+from toolorch_operator.modelpool.rungs import LADDER
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def section(page: str, heading: str) -> str:
+    """Return what stands between a heading and the next one of its level or above."""
+    text = (ROOT / "docs" / page).read_text()
+    level = len(heading.partition(" ")[0])
+    return re.split(rf"^#{{1,{level}}} ", text.partition(f"\n{heading}\n")[2], maxsplit=1, flags=re.MULTILINE)[0]
+
+
+def rows(text: str) -> list[list[str]]:
+    """Return the cells of all table rows that begin with a word of code."""
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:3] == "| `"]
+
+
+def anchor(heading: str) -> str:
+    """Return what a heading is linked by."""
+    return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
 
 
 @pytest.mark.parametrize("vocabulary", [PoolCondition, PoolReason, RunCondition, RunReason], ids=lambda v: v.__name__)
@@ -18,7 +36,25 @@ def test_every_condition_and_reason_is_in_the_concepts(vocabulary):
     assert [word for word in vocabulary if f"`{word}`" not in text] == []
 
 
+def test_every_reason_of_a_pool_has_one_row_that_says_what_to_do():
+    explained = [row for row in rows(section("operations.md", "## Reasons of a pool")) if len(row) == 5 and all(row)]
+    assert sorted(row[0].strip("`") for row in explained) == sorted(PoolReason)
+
+
+def test_every_class_of_crash_has_its_row_with_the_remedies():
+    listed = [row[0].strip("`") for row in rows(section("operations.md", "### The ladder, class by class"))]
+    assert sorted(listed) == sorted(LADDER)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
 def test_links_between_pages_lead_somewhere(page):
     targets = re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", page.read_text())
     assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_links_to_headings_lead_to_one(page):
+    links = re.findall(r"\]\(([^)#:\s]*)#([^)]+)\)", page.read_text())
+    pages = {target: (page.parent / target if target else page).read_text() for target, _ in links}
+    anchors = {name: {anchor(h) for h in re.findall(r"^#+ (.*)$", text, re.MULTILINE)} for name, text in pages.items()}
+    assert [(target, name) for target, name in links if name not in anchors[target]] == []
