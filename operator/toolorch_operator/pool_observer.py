@@ -58,6 +58,7 @@ class PoolObserver:
             runs=self._inventory.runs(pool),
             chat_template=template,
             cluster=self._inventory.view(pool),
+            fit=self._inventory.fit(pool),
         )
         groups = {DEPLOYMENTS.kind: deployments, SERVICES.kind: services, CONFIG_MAPS.kind: config_maps}
         live = {(kind, name): child for kind, group in groups.items() for name, child in group.items()}

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from toolorch_api.modelpool import ModelPool
-from toolorch_api.modelpool_status import InstanceState
+from toolorch_api.modelpool_status import Fit, InstanceState
 from toolorch_api.pool_reasons import PoolReason
 from toolorch_operator.modelpool.pods import PodView
 from toolorch_operator.placement.views import Placement
@@ -148,3 +148,5 @@ class ObservedPool:
     chat_template: str | None = None
     """Text of spec.toolCalling.chatTemplate, where one is named and found."""
     cluster: ClusterView = ClusterView()
+    fit: Fit = field(default_factory=Fit)
+    """Whether the model's weights fit the nodes' GPUs, as far as their size is known."""

@@ -73,7 +73,7 @@ def plan(pool: ModelPool, observed: ObservedPool, now: datetime, defaults: Defau
         find_pool_stall(pool, wanted, at),
         use,
         judge_preset(pool.spec, observed.chat_template, pool.metadata.annotations),
-        pool.status.fit,
+        observed.fit,
         fetch.status,
         deferral=describe_deferral([lease.run for lease in leases]) if gates.is_deferred else "",
         places=observed.cluster.placement is not None,

@@ -78,13 +78,13 @@ def _find_uses(runs: Objects) -> dict[Key, tuple[RunUse, ...]]:
     for run in runs:
         meta = run["metadata"]
         use = RunUse(meta["name"], datetime.fromisoformat(meta["creationTimestamp"]))
-        for name in _used_pools(run):
+        for name in used_pools(run):
             key = Key(KIND, meta["namespace"], name)
             uses[key] = (*uses.get(key, ()), use)
     return uses
 
 
-def _used_pools(run: Mapping[str, Any]) -> list[str]:
+def used_pools(run: Mapping[str, Any]) -> list[str]:
     """Return the pools that a run's roles name; none where it has ended, rests or goes."""
     spec, conditions = run.get("spec") or {}, (run.get("status") or {}).get("conditions") or ()
     is_over = any(c.get("type") in _ENDS and c.get("status") == "True" for c in conditions)
