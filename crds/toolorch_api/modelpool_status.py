@@ -126,6 +126,8 @@ class Fetch(StatusModel):
     """Name of the Job that fetches, in the pool's namespace; another pool's where both share cache and model."""
     done_gib: Annotated[str | None, Field(alias="doneGiB")] = None
     total_gib: Annotated[str | None, Field(alias="totalGiB")] = None
+    weights_gib: Annotated[str | None, Field(alias="weightsGiB")] = None
+    """Size of the weights among the files, known once they are there."""
     message: Annotated[str, Field(max_length=1024)] = ""
 
 

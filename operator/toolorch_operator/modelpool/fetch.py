@@ -11,7 +11,7 @@ from toolorch_api.modelpool_status import Fetch, FetchState
 from toolorch_api.pool_reasons import PoolReason
 from toolorch_operator.defaults import Defaults
 from toolorch_operator.modelpool.fetch_job import PURPOSE, build_fetch_job, is_per_node, job_name, needs_fetch, purpose
-from toolorch_operator.modelpool.fetch_progress import Progress, add, parse_cause, parse_progress
+from toolorch_operator.modelpool.fetch_progress import Progress, add, parse_cause, parse_progress, parse_weights
 from toolorch_operator.modelpool.observed import JobView, ObservedPool
 from toolorch_operator.plan import Manifest, Ref
 
@@ -123,7 +123,8 @@ def _sum_up(pool: ModelPool, legs: Sequence[_Leg], surplus: tuple[Ref, ...]) -> 
     worst = min(legs, key=lambda leg: (_GRAVITY.index(leg.state), leg.node))
     done_nodes = frozenset(leg.node for leg in legs if leg.state is FetchState.DONE)
     at = add([parse_progress(leg.view) for leg in legs])
-    status = Fetch(state=worst.state, job=worst.job, done_gib=at.done_gib, total_gib=at.total_gib)
+    weights = next((found for leg in legs if (found := parse_weights(leg.view))), pool.status.fetch.weights_gib)
+    status = Fetch(state=worst.state, job=worst.job, done_gib=at.done_gib, total_gib=at.total_gib, weights_gib=weights)
     if worst.state is FetchState.DONE:
         return FetchPlan(status, delete=surplus, done_nodes=done_nodes)
     among = f" ({len(done_nodes)} of {len(legs)} nodes have it)" if len(legs) > 1 else ""

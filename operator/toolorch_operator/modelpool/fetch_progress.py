@@ -7,9 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from toolorch_api.modelpool import ModelPool
-from toolorch_operator.modelpool.fetch_job import purpose
-from toolorch_operator.modelpool.observed import JobView, ObservedPool
+from toolorch_operator.modelpool.observed import JobView
 
 LOG_LINES = 20
 """Last lines of a fetching pod's log in which its newest word on the progress is looked for."""
@@ -64,12 +62,10 @@ def parse_cause(job: JobView) -> str:
     return " ".join(str(cause).split())
 
 
-def weights_gib(pool: ModelPool, observed: ObservedPool) -> float | None:
-    """Return the size of the model's weights in GiB as a fetch found them, None where no fetch tells."""
-    ours = purpose(pool.spec)
-    reports = (_parse(j.message) for j in observed.jobs if j.succeeded and j.purpose.startswith(ours))
-    weights = next((found for report in reports if (found := _number(report, "weights"))), None)
-    return None if weights is None else weights / _GIB
+def parse_weights(job: JobView) -> str | None:
+    """Return the size of the model's weights in GiB as an ended fetch found them; None where it does not tell."""
+    weights = _number(_parse(job.message), "weights") if job.succeeded else None
+    return _in_gib(weights, _DIGITS) if weights else None
 
 
 def _parse(text: str) -> dict[str, Any]:

@@ -27,9 +27,9 @@ _LISTED = 64
 
 
 def find_weights(pool: ModelPool) -> float | None:
-    """Return the size of a model's weights in GiB, as the pool's annotation says; None where it says no such thing."""
+    """Return the size of a model's weights in GiB, as the pool's annotation says, else as its fetch found; or None."""
     try:
-        size = float(pool.metadata.annotations.get(ANNOTATION_WEIGHTS, ""))
+        size = float(pool.metadata.annotations.get(ANNOTATION_WEIGHTS) or pool.status.fetch.weights_gib or "")
     except ValueError:
         return None
     return size if math.isfinite(size) and size > 0 else None

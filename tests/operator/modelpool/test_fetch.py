@@ -10,7 +10,7 @@ from toolorch_api.pool_reasons import PoolReason
 from toolorch_operator.defaults import Defaults
 from toolorch_operator.modelpool.fetch import plan_fetch
 from toolorch_operator.modelpool.fetch_job import job_name, needs_fetch, offline_env
-from toolorch_operator.modelpool.fetch_progress import weights_gib
+from toolorch_operator.modelpool.fit import find_weights
 from toolorch_operator.modelpool.jobs import newest_pod, parse_job
 from toolorch_operator.modelpool.observed import ObservedPool
 
@@ -197,12 +197,17 @@ def test_status_changes_about_a_hundred_times():
     assert len({plan(make_pool(), running(job, log)).status.model_dump_json() for log in logs}) <= 102
 
 
-def test_what_is_fetched_tells_the_weights():
+def test_what_is_fetched_tells_the_weights_and_so_whether_they_fit(defaults):
     pool = make_pool()
     seen = ObservedPool(jobs=[done(job_of(pool)), done(job_of(make_pool("a", model="org/other")), weights=1)])
-    assert weights_gib(pool, seen) == 32
-    assert weights_gib(make_pool(revision="v2"), seen) is None
-    assert weights_gib(pool, ObservedPool(jobs=[done(job_of(pool), weights=None)])) is None
+    told = plan_fetch(pool, seen, defaults, ["node-a"]).status
+    assert told.weights_gib == "32"
+    knows = pool.model_copy(update={"status": pool.status.model_copy(update={"fetch": told})})
+    assert find_weights(knows) == 32.0
+    assert find_weights(pool) is None
+    silent = ObservedPool(jobs=[done(job_of(pool), weights=None)])
+    assert plan_fetch(pool, silent, defaults, ["node-a"]).status.weights_gib is None
+    assert plan_fetch(knows, silent, defaults, ["node-a"]).status.weights_gib == "32", "what was known stays known"
     assert plan_fetch(pool, seen, DEFAULTS).status.done_gib == "60"
 
 
