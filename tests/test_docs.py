@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from toolorch_api.conditions import RunCondition, RunReason
+from toolorch_api.modelpool_status import InstanceState
 from toolorch_api.pool_reasons import PoolCondition, PoolReason
 from toolorch_operator.modelpool.rungs import LADDER
 
@@ -34,6 +35,11 @@ def anchor(heading: str) -> str:
 def test_every_condition_and_reason_is_in_the_concepts(vocabulary):
     text = (ROOT / "docs" / "concepts.md").read_text()
     assert [word for word in vocabulary if f"`{word}`" not in text] == []
+
+
+def test_every_state_of_a_replica_is_in_the_story_of_its_life():
+    told = re.findall(r"^- \*\*(\w+)\*\*: ", section("concepts.md", "## The life of a replica"), re.MULTILINE)
+    assert sorted(told) == sorted(InstanceState)
 
 
 def test_every_reason_of_a_pool_has_one_row_that_says_what_to_do():
