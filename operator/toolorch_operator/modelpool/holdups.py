@@ -12,12 +12,11 @@ from toolorch_api.pool_reasons import PoolReason
 from toolorch_operator.modelpool.crashes import last_crash
 from toolorch_operator.modelpool.external import ExternalPlan
 from toolorch_operator.modelpool.fetch import FetchPlan
-from toolorch_operator.modelpool.instances import ROUTINE_WAITS, Replica, serves
+from toolorch_operator.modelpool.instances import ROUTINE_WAITS, Replica, serves, why_no_pod
 from toolorch_operator.modelpool.memory import Climb, is_current
 from toolorch_operator.modelpool.observed import ObservedPool, Probe, StartView
 from toolorch_operator.modelpool.pods import PodView
 from toolorch_operator.modelpool.slots import describe_wait
-from toolorch_operator.plan import Manifest
 
 # A summary's sentence has room for so many replicas.
 NAMED_HOLDUPS = 3
@@ -134,12 +133,10 @@ def _why_no_pod(scene: Scene, replica: Replica) -> tuple[PoolReason, str]:
     name = replica.name
     if replica.state is InstanceState.CRASHED:
         return PoolReason.REMEDIATING, f"{name} starts anew once its GPU's memory is released"
-    deployment: Manifest = scene.observed.deployments.get(name) or {}
-    conditions = (deployment.get("status") or {}).get("conditions") or ()
-    failed = next((c for c in conditions if c.get("type") == "ReplicaFailure" and c.get("status") == "True"), None)
-    if failed is None:
-        return PoolReason.STARTING, f"{name} has no pod yet"
-    return PoolReason.UNSCHEDULABLE, f"{name} gets no pod: {str(failed.get('message', ''))[:_FOREIGN_CHARACTERS]}"
+    why = why_no_pod(scene.observed.deployments.get(name))
+    if why:
+        return PoolReason.UNSCHEDULABLE, f"{name} gets no pod: {why[:_FOREIGN_CHARACTERS]}"
+    return PoolReason.STARTING, f"{name} has no pod yet"
 
 
 def _why_no_node(pool: ModelPool, pod: PodView) -> tuple[PoolReason, str]:

@@ -11,6 +11,7 @@ from toolorch_api.modelpool_status import Instance, InstanceState
 from toolorch_operator.modelpool.observed import ObservedPool, Probe
 from toolorch_operator.modelpool.pods import PodView
 from toolorch_operator.placement.views import Rejection
+from toolorch_operator.plan import Manifest
 
 _ENDED = ("Succeeded", "Failed")
 # What every container goes through; any other reason to wait is trouble.
@@ -98,6 +99,13 @@ def has_crashed(pod: PodView) -> bool:
 def is_held_up(pod: PodView) -> bool:
     """Tell whether a pod waits for something that may never come, such as a node or an image."""
     return bool(pod.unschedulable) or pod.waiting_reason not in ROUTINE_WAITS
+
+
+def why_no_pod(deployment: Manifest | None) -> str:
+    """Return why a Deployment may make no pod, as the API server told it; empty where it may."""
+    conditions = ((deployment or {}).get("status") or {}).get("conditions") or ()
+    failed = (c for c in conditions if c.get("type") == "ReplicaFailure" and c.get("status") == "True")
+    return str(next(failed, {}).get("message", ""))
 
 
 def serves(pool: ModelPool, probe: Probe) -> bool:

@@ -99,7 +99,8 @@ def find_replicas(pool: ModelPool, observed: ObservedPool, names: Sequence[str],
 
 def find_pool_stall(pool: ModelPool, replicas: Sequence[Replica], at: Climb) -> Stall | None:
     """Return the stall of the first replica whose newest crash nothing is left against."""
-    pods = (r.pod for r in replicas if r.pod is not None and r.state is not InstanceState.READY)
+    is_up = (InstanceState.READY, InstanceState.NOT_USEFUL)
+    pods = (r.pod for r in replicas if r.pod is not None and r.state not in is_up)
     crashes = (last_crash(pod) for pod in pods)
     return next((find_stall(pool.spec, at, c) for c in crashes if c is not None and is_current(pool.spec, at, c)), None)
 

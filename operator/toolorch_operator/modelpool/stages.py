@@ -18,6 +18,7 @@ from toolorch_operator.modelpool.instances import (
     known_instances,
     serves,
     service_url,
+    why_no_pod,
 )
 from toolorch_operator.modelpool.observed import ObservedPool, Probe, StartView
 from toolorch_operator.modelpool.pods import PodView
@@ -58,7 +59,7 @@ def advance(pool: ModelPool, observed: ObservedPool, names: Sequence[str], gates
             is_going=name in going,
             is_outdated=name in pods and pods[name].template != gates.template,
         )
-        aims.append(_aim(pool, _seat(pool, observed, seen), before.get(name), gates))
+        aims.append(_aim(pool, observed, _seat(pool, observed, seen), before.get(name), gates))
     granted = grant(start_views(pool, observed, aims, gates.moment), gates.moment)
     settled = (_settle(aim, _key(pool, aim.name) in granted) for aim in aims)
     return [_date(replica, before.get(replica.name), gates.moment) for replica in settled]
@@ -102,10 +103,13 @@ def _seat(pool: ModelPool, observed: ObservedPool, replica: Replica) -> Replica:
     return replace(replica, node=placement.assigned.get(key, ""), rejection=placement.rejected.get(key))
 
 
-def _aim(pool: ModelPool, replica: Replica, before: Instance | None, gates: Gates) -> Replica:
+def _aim(pool: ModelPool, observed: ObservedPool, replica: Replica, before: Instance | None, gates: Gates) -> Replica:
     """Return the replica in the state that it shows, before slots are given out."""
     pod = replica.pod
     if pod is None:
+        if before is not None and why_no_pod(observed.deployments.get(replica.name)):
+            # It holds no slot, for nothing starts; its Deployment goes on trying.
+            return replace(replica, state=PENDING, since=before.since, runs=True)
         return _aim_without_pod(replica, before, gates, timedelta(seconds=pool.spec.startup.settle_seconds))
     known = proof(pool, pod)
     state = _state(pool, replica, gates, has_passed=before is not None and before.proven == known)

@@ -163,3 +163,27 @@ def test_files_come_before_servers(world, defaults):
     assert (replicas_of(result), result.status["reason"]) == ({}, "FetchingModel")
     assert [m["kind"] for m in result.create] == ["Job"]
     assert result.status["fetch"]["state"] == "Waiting"
+
+
+def test_a_replica_that_may_have_no_pod_goes_on_trying_and_holds_up_nobody(world, defaults):
+    w = world(replicas=2)
+    together = ClusterView(Placement(assigned={f"evals/orchestrator-{i}": "node-a" for i in range(2)}))
+    begun = look(w, defaults, cluster=together)
+    w.pool = w.pool.model_copy(update={"status": type(w.pool.status).model_validate(begun.status)})
+    refused = {"type": "ReplicaFailure", "status": "True", "message": "denied by the admission webhook"}
+    seen = {"orchestrator-0": {"spec": {"replicas": 1}, "status": {"conditions": [refused]}}}
+    result = look(w, defaults, cluster=together, deployments=seen)
+    assert replicas_of(result) == {"orchestrator-0": 1, "orchestrator-1": 1}
+    assert states(result.status) == {"orchestrator-0": "Pending", "orchestrator-1": "Starting"}
+    assert result.status["reason"] == "Unschedulable"
+
+
+def test_an_old_crash_of_a_server_that_is_up_is_no_stall(world, oom_above):
+    w = world(dies=oom_above(0, "NONE"))
+    w.settle()
+    w.verdict = Verdict(False, PoolReason.TOOL_CALLS_NOT_PARSED, "the text of a tool call arrives as content")
+    [live] = w.pods["orchestrator-0"]["status"]["containerStatuses"]
+    live |= {"state": {"running": {}}, "ready": True, "restartCount": 1}
+    w.settle()
+    assert w.condition("Stalled").status == "False"
+    assert w.pool.status.reason == "ToolCallsNotParsed"
