@@ -105,7 +105,7 @@ def why_no_pod(deployment: Manifest | None) -> str:
     """Return why a Deployment may make no pod, as the API server told it; empty where it may."""
     conditions = ((deployment or {}).get("status") or {}).get("conditions") or ()
     failed = (c for c in conditions if c.get("type") == "ReplicaFailure" and c.get("status") == "True")
-    return str(next(failed, {}).get("message", ""))
+    return next((str(c.get("message", "")) for c in failed), "")
 
 
 def serves(pool: ModelPool, probe: Probe) -> bool:
