@@ -22,6 +22,9 @@ _ROUTINE = (
     PoolReason.ENGINE_STALLED,
 )
 
+# What a user has to mend and no other condition tells; it may keep a pool from ever becoming ready.
+_TROUBLE = (PoolReason.POD_CANNOT_START, PoolReason.API_KEY_NOT_FOUND)
+
 
 def tell_remediations(pool: ModelPool, at: Climb) -> list[Event]:
     """Return one Event per change of settings, which names signature, field, from and to."""
@@ -55,7 +58,8 @@ def _is_news(condition: Condition, *, was_ready: bool) -> bool:
     truth = condition.status is Truth.TRUE
     match condition.type:
         case PoolCondition.READY:
-            return truth or condition.reason == PoolReason.IDLE or (was_ready and condition.reason not in _ROUTINE)
+            is_trouble = condition.reason in _TROUBLE or (was_ready and condition.reason not in _ROUTINE)
+            return truth or is_trouble or condition.reason == PoolReason.IDLE
         case PoolCondition.STALLED:
             return truth
         case PoolCondition.PLACED | PoolCondition.PREFLIGHT_PASSED | PoolCondition.PRESET_MATCHED:

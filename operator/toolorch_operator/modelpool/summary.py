@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from toolorch_api.conditions import Condition, find_condition, with_condition
+from toolorch_api.modelpool_status import FetchState
 from toolorch_api.pool_reasons import PoolCondition, PoolReason
 from toolorch_operator.modelpool.verdicts import (
     Facts,
@@ -71,16 +72,18 @@ def judge_reconciling(facts: Facts, ready: Verdict) -> Verdict:
     if facts.outdated_count:
         late = f"{facts.outdated_count} of {len(facts.replicas)} replicas still serve with earlier settings"
         return True, PoolReason.ROLLING_OUT, late
-    if facts.is_settled or facts.stall is not None:
+    if facts.is_settled or judge_stalled(facts)[0]:
         return False, PoolReason.SETTLED, "nothing is under way"
     return True, ready[1], ready[2]
 
 
 def judge_stalled(facts: Facts) -> Verdict:
     """Judge whether the pool needs the user."""
-    if facts.stall is None:
-        return False, PoolReason.NOT_STALLED, ""
-    return True, facts.stall.reason, facts.stall.message
+    if facts.stall is not None:
+        return True, facts.stall.reason, facts.stall.message
+    if facts.fetch.state is FetchState.FAILED and not facts.is_settled:
+        return True, PoolReason.FETCH_FAILED, facts.fetch.message
+    return False, PoolReason.NOT_STALLED, ""
 
 
 def find_turned(
