@@ -47,6 +47,9 @@ class RunReason(StrEnum):
 
     WAITING_FOR_POOLS = "WaitingForPools"
     WAITING_FOR_SECRET = "WaitingForSecret"
+    WAITING_FOR_QUEUE = "WaitingForQueue"
+    QUOTA_EXCEEDED = "QuotaExceeded"
+    PODS_REFUSED = "PodsRefused"
     STORAGE_UNAVAILABLE = "StorageUnavailable"
     POOLS_READY = "PoolsReady"
     PLANNING = "Planning"

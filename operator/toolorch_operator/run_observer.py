@@ -5,21 +5,23 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+from contextlib import suppress
 from dataclasses import replace
 
 from toolorch_api import evalrun
 from toolorch_api.evalrun import EvalRun
 from toolorch_operator.cluster import Cluster
 from toolorch_operator.defaults import Defaults
-from toolorch_operator.errors import StorageError
+from toolorch_operator.errors import Denied, StorageError
 from toolorch_operator.evalrun import observed as run_views
 from toolorch_operator.evalrun.observed import ObservedRun, StorageView
 from toolorch_operator.evalrun.output import resolve_output
-from toolorch_operator.evalrun.wants import wanted_facts
+from toolorch_operator.evalrun.wants import wanted_facts, wanted_refusals
 from toolorch_operator.facts import Facts
 from toolorch_operator.observation import Observation, children_selector, is_of_this_life, own_children
 from toolorch_operator.resources import (
     CONFIG_MAPS,
+    EVENTS,
     JOBS,
     MODEL_POOLS,
     PODS,
@@ -58,6 +60,7 @@ class RunObserver:
             pods=tuple(run_views.parse_pod(p) for p in raw_pods if is_of_this_life(p, meta)),
             config_maps=frozenset(maps),
         )
+        seen = replace(seen, refusals=await self._refusals(meta.namespace, seen))
         live = {(JOBS.kind, n): j for n, j in jobs.items()} | {(CONFIG_MAPS.kind, n): m for n, m in maps.items()}
         if output is None or secret is None:
             return Observation(seen, live)
@@ -67,6 +70,16 @@ class RunObserver:
         except StorageError as error:
             folder, view = None, StorageView(reachable=False, error=str(error))
         return Observation(replace(seen, storage=view), live, folder)
+
+    async def _refusals(self, namespace: str, seen: ObservedRun) -> dict[str, str]:
+        """Return why Jobs lack pods: Events alone tell, and are read only where pods are missing."""
+        texts = {}
+        for name in wanted_refusals(seen):
+            fields = f"involvedObject.kind=Job,involvedObject.uid={seen.jobs[name].uid},reason=FailedCreate"
+            # The role of an older chart has no such verb: then the Job merely has no pod.
+            with suppress(Denied):
+                texts[name] = run_views.parse_refusal(await self._cluster.list(EVENTS, namespace, fields=fields))
+        return {name: text for name, text in texts.items() if text}
 
     async def _pools(self, run: EvalRun) -> dict[str, run_views.PoolView]:
         names = run.spec.roles.pools()

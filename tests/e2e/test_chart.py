@@ -103,7 +103,7 @@ def test_rights_are_no_more_than_the_operator_uses(cluster):
         ("", "nodes"): {"list"},
         ("", "resourcequotas"): {"list"},
         ("", "secrets"): {"get"},
-        ("", "events"): {"get", "create", "patch"},
+        ("", "events"): {"get", "list", "create", "patch"},
     }
     alone = render(cluster, *ONE_NAMESPACE)
     assert not [d for d in alone if d["kind"].startswith("ClusterRole")]

@@ -22,10 +22,11 @@ from toolorch_operator.evalrun.names import report_job
 from toolorch_operator.evalrun.objects import build_report_job, build_suspension
 from toolorch_operator.evalrun.observed import ObservedRun
 from toolorch_operator.evalrun.progress import sum_usage
-from toolorch_operator.evalrun.report import LOOK_AGAIN, REPORTING, say_report, summary_fields
+from toolorch_operator.evalrun.report import LOOK_AGAIN, REPORTING, say_report, say_reporting, summary_fields
 from toolorch_operator.evalrun.score import score_fields
 from toolorch_operator.evalrun.step import Says, Step, go_on
 from toolorch_operator.evalrun.verdict import judge
+from toolorch_operator.plan import Ref
 
 
 def fail(
@@ -34,13 +35,18 @@ def fail(
     """Return the step of a run that ends without a report: what still runs is suspended."""
     says = {**_say_end(Says(False, reason, message)), RunCondition.REPORT_READY: Says(False, reason)}
     says |= {type_: Says(truth, reason, message) for type_, truth in also.items()}
-    return Step(says, {"eta": ""}, apply=stop_jobs(run, observed))
+    return Step(says, {"eta": ""}, delete=release_jobs(observed), apply=stop_jobs(run, observed))
 
 
 def stop_jobs(run: EvalRun, observed: ObservedRun) -> tuple[dict[str, Any], ...]:
-    """Return the suspension of every Job that may still start pods."""
-    going = [job.name for job in observed.jobs.values() if not job.has_ended and not job.is_suspended]
+    """Return the suspension of every Job that may still start pods, but for those in a queue."""
+    going = [job.name for job in observed.jobs.values() if not (job.has_ended or job.is_suspended or job.queue)]
     return tuple(dict(build_suspension(run, name, suspend=True)) for name in going)
+
+
+def release_jobs(observed: ObservedRun) -> tuple[Ref, ...]:
+    """Return the Jobs in a queue that may still start pods: only without them Kueue starts none and frees its quota."""
+    return tuple(Ref("Job", job.name, job.uid) for job in observed.jobs.values() if job.queue and not job.has_ended)
 
 
 def conclude(
@@ -66,7 +72,7 @@ def await_summary(run: EvalRun, observed: ObservedRun, defaults: Defaults, cause
     if summary is None and job.has_ended:
         return finish(run, run.status.units, cause, {}, say_report(run, observed), now)
     if summary is None:
-        return Step({RunCondition.REPORT_READY: REPORTING}, requeue=LOOK_AGAIN)
+        return Step({RunCondition.REPORT_READY: say_reporting(observed, job.name)}, requeue=LOOK_AGAIN)
     changes = summary_fields(run, summary, defaults)
     end = finish(run, changes["units"], cause, changes, say_report(run, observed), now)
     return Step({**end.says, **say_suspects(run, summary)}, end.changes)
@@ -83,7 +89,7 @@ def follow_report(run: EvalRun, observed: ObservedRun, defaults: Defaults) -> St
         return Step({RunCondition.REPORT_READY: say_report(run, observed)})
     absent = job is None and observed.storage.reachable and not observed.live_pods(name)
     create = (build_report_job(run, defaults),) if absent else ()
-    return Step({RunCondition.REPORT_READY: REPORTING}, create=create, requeue=LOOK_AGAIN)
+    return Step({RunCondition.REPORT_READY: say_reporting(observed, name)}, create=create, requeue=LOOK_AGAIN)
 
 
 def say_suspects(run: EvalRun, summary: Summary) -> dict[RunCondition, Says]:

@@ -15,6 +15,7 @@ from toolorch_operator.evalrun.output import resolve_output
 from toolorch_operator.evalrun.template import build_pod_spec
 from toolorch_operator.owner import build_owner_reference
 from toolorch_operator.plan import Manifest
+from toolorch_operator.queueing import hold_job, queue_labels
 
 # Restarts of one shard, or of planning and reporting, that are no disruption; Kubernetes doubles the wait from 10 s.
 BACKOFF_LIMIT = 3
@@ -110,12 +111,14 @@ def _build_job(
     output = resolve_output(run, defaults)
     secret = output.secret if output else ""
     labels = {LABEL_STEP: step} | ({LABEL_ATTEMPT: str(attempt)} if attempt else {})
+    queued = run.metadata.labels
     pod = build_pod_spec(defaults.evaluator_image, step, attempt, secret, input_config_map(run), pools or [])
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": _build_metadata(run, name, labels),
+        "metadata": _build_metadata(run, name, labels | queue_labels(queued)),
         "spec": {
+            **hold_job(queued),
             **spec,
             "podFailurePolicy": {"rules": POD_FAILURE_RULES},
             "template": {

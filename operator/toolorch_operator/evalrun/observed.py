@@ -7,13 +7,14 @@ last: what a Job's end promises is then in storage already when the brain looks.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from toolorch_api.meta import LABEL_ATTEMPT, LABEL_STEP
 from toolorch_api.shard import Assignment, Manifest, Progress, Summary
 from toolorch_operator.evalrun.views import JobView, PodView, PoolView
+from toolorch_operator.queueing import find_queue
 
 __all__ = [
     "JobView",
@@ -63,6 +64,8 @@ class ObservedRun:
     pods: tuple[PodView, ...] = ()
     config_maps: frozenset[str] = frozenset()
     """Names of the run's own ConfigMaps."""
+    refusals: Mapping[str, str] = field(default_factory=dict)
+    """By Job: why the API server took no more of its pods, for Jobs that lack some."""
     storage: StorageView = StorageView()
 
     def describe_waiting(self, job: str) -> str:
@@ -118,8 +121,27 @@ def parse_job(raw: Mapping[str, Any]) -> JobView:
         is_failed=failed.get("status") == "True",
         failure=": ".join(filter(None, (failed.get("reason"), failed.get("message")))),
         is_suspended=bool(spec.get("suspend")),
+        queue=find_queue(raw),
+        missing_pods=_count_missing(spec, status),
         attempt=_parse_attempt(raw),
     )
+
+
+def _count_missing(spec: Mapping[str, Any], status: Mapping[str, Any]) -> int:
+    """Count the pods that a Job lacks; its controller makes them in the very look that sets startTime."""
+    is_ending = any(c.get("status") == "True" for c in status.get("conditions") or ())
+    if spec.get("suspend") or not status.get("startTime") or is_ending:
+        return 0
+    made = sum(status.get(part, 0) for part in ("active", "terminating", "succeeded", "failed"))
+    return max(0, int(spec.get("parallelism", 1)) - made)
+
+
+def parse_refusal(events: Sequence[Mapping[str, Any]]) -> str:
+    """Return why a Job's pods were refused, from its Events FailedCreate; empty where none tells."""
+    newest = max(events, key=lambda e: str(e.get("lastTimestamp") or e.get("eventTime") or ""), default={})
+    text = str(newest.get("message") or "").strip()
+    # Before the reason stands the name of a pod that never was.
+    return text.partition(" is forbidden: ")[2] or text.removeprefix("Error creating: ")
 
 
 def parse_pod(raw: Mapping[str, Any]) -> PodView:

@@ -11,7 +11,7 @@ from toolorch_api.conditions import RunCondition, RunReason
 from toolorch_api.evalrun import EvalRun, spec_hash
 from toolorch_operator.defaults import Defaults
 from toolorch_operator.evalrun.attempts import current_attempt
-from toolorch_operator.evalrun.ending import await_summary, fail, follow_report, stop_jobs
+from toolorch_operator.evalrun.ending import await_summary, fail, follow_report, release_jobs, stop_jobs
 from toolorch_operator.evalrun.ground import add_ground
 from toolorch_operator.evalrun.names import report_job
 from toolorch_operator.evalrun.objects import build_suspension
@@ -40,6 +40,7 @@ def plan(run: EvalRun, observed: ObservedRun, now: datetime, defaults: Defaults)
         step = add_ground(run, observed, defaults, step)
     status = compute_status(run, step, now)
     return Plan(
+        delete=step.delete,
         blobs=step.blobs,
         create=step.create,
         apply=step.apply,
@@ -97,11 +98,11 @@ def _suspend(run: EvalRun, observed: ObservedRun) -> Step:
     fields = progress_fields(run, observed, attempt) if attempt and observed.storage.progress else {}
     step = hold(RunReason.SUSPENDED, "spec.suspend is true; results stay", eta="", **fields)
     says = {**step.says, RunCondition.SUSPENDED: Says(True, RunReason.SUSPENDED, "spec.suspend is true")}
-    return Step(says, step.changes, apply=stop_jobs(run, observed))
+    return Step(says, step.changes, delete=release_jobs(observed), apply=stop_jobs(run, observed))
 
 
 def _resume(run: EvalRun, observed: ObservedRun) -> Step | None:
-    jobs = [job.name for job in observed.jobs.values() if job.is_suspended and not job.has_ended]
+    jobs = [job.name for job in observed.jobs.values() if job.is_suspended and not job.queue and not job.has_ended]
     if not jobs:
         return None
     step = go_on(RunReason.RUNNING, "resumed", RESUME_LOOK)

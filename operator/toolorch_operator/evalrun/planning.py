@@ -12,6 +12,7 @@ from toolorch_api.evalrun import EvalRun
 from toolorch_api.shard import ExitCode
 from toolorch_operator.defaults import Defaults
 from toolorch_operator.evalrun.ending import fail
+from toolorch_operator.evalrun.holdups import find_holdup
 from toolorch_operator.evalrun.names import plan_job
 from toolorch_operator.evalrun.objects import build_plan_job
 from toolorch_operator.evalrun.observed import ObservedRun
@@ -22,6 +23,8 @@ from toolorch_operator.evalrun.step import Says, Step, go_on, hold
 # Seconds: planning takes a pod's start, and everything else waits for it. The manifest is in storage most of a second
 # before the Job controller says that the Job is complete.
 LOOK_AGAIN = 0.4
+# A queue's answer comes with the Job's own event; that a quota has room again is told by nobody.
+HELD_LOOK = 10.0
 LISTING = "units are being listed"
 
 
@@ -31,14 +34,21 @@ def plan_units(run: EvalRun, observed: ObservedRun, defaults: Defaults) -> Step:
     if job is not None and job.has_ended:
         return fail(run, observed, RunReason.PLAN_FAILED, _why(run, observed), {RunCondition.PLANNED: False})
     if job is not None:
-        say = hold if observed.is_stuck(job.name) else go_on
-        return _say_planning(say(RunReason.PLANNING, LISTING + observed.describe_waiting(job.name), LOOK_AGAIN))
+        return _say_planning(_await_job(observed, job.name))
     if not all_pools_exist(run, observed):
         return hold(RunReason.WAITING_FOR_POOLS, say_pools(run, observed).message)
     if observed.live_pods(plan_job(run)):
         return go_on(RunReason.PLANNING, "a pod of a deleted plan Job is still ending", LOOK_AGAIN)
     step = _say_planning(go_on(RunReason.PLANNING, LISTING, LOOK_AGAIN))
     return replace(step, create=(build_plan_job(run, defaults),))
+
+
+def _await_job(observed: ObservedRun, job: str) -> Step:
+    holdup = find_holdup(observed, job)
+    if holdup is not None:
+        return hold(holdup.reason, holdup.message, HELD_LOOK)
+    say = hold if observed.is_stuck(job) else go_on
+    return say(RunReason.PLANNING, LISTING + observed.describe_waiting(job), LOOK_AGAIN)
 
 
 def _say_planning(step: Step) -> Step:

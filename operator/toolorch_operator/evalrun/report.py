@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ from toolorch_api.evalrun_status import UnitCounts
 from toolorch_api.keys import REPORT_KEY
 from toolorch_api.shard import Summary
 from toolorch_operator.defaults import Defaults
+from toolorch_operator.evalrun.holdups import find_holdup
 from toolorch_operator.evalrun.names import report_job
 from toolorch_operator.evalrun.observed import ObservedRun
 from toolorch_operator.evalrun.output import resolve_output
@@ -39,6 +41,12 @@ def summary_fields(run: EvalRun, summary: Summary, defaults: Defaults) -> dict[s
         "usage": summary.usage,
         "report": f"{output.root}/{REPORT_KEY}" if output else "",
     }
+
+
+def say_reporting(observed: ObservedRun, job: str) -> Says:
+    """Return what ReportReady says while the report is to come, with what keeps its Job from starting."""
+    holdup = find_holdup(observed, job)
+    return REPORTING if holdup is None else replace(REPORTING, message=holdup.message)
 
 
 def say_report(run: EvalRun, observed: ObservedRun) -> Says:

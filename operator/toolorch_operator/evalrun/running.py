@@ -22,7 +22,8 @@ from toolorch_operator.evalrun.attempts import (
     stored_attempt,
 )
 from toolorch_operator.evalrun.audit import audit
-from toolorch_operator.evalrun.ending import conclude, stop_jobs
+from toolorch_operator.evalrun.ending import conclude, release_jobs, stop_jobs
+from toolorch_operator.evalrun.holdups import describe_pods, find_holdup
 from toolorch_operator.evalrun.names import attempt_job
 from toolorch_operator.evalrun.objects import build_attempt_job
 from toolorch_operator.evalrun.observed import JobView, ObservedRun
@@ -30,6 +31,7 @@ from toolorch_operator.evalrun.pools import say_pools
 from toolorch_operator.evalrun.progress import count_units, expected_seconds, format_eta, next_look, sum_usage
 from toolorch_operator.evalrun.step import Says, Step, go_on, hold
 from toolorch_operator.evalrun.verdict import find_cause, is_overdue
+from toolorch_operator.queueing import find_queue
 
 # Seconds until a look at pods that are ending.
 DRAIN_LOOK = 1.0
@@ -68,13 +70,18 @@ def _is_done(run: EvalRun, observed: ObservedRun, attempt: int) -> bool:
 
 def _watch(run: EvalRun, observed: ObservedRun, attempt: int, now: datetime) -> Step:
     fields = progress_fields(run, observed, attempt)
+    holdup = find_holdup(observed, attempt_job(run, attempt))
+    if holdup is not None:
+        return hold(holdup.reason, holdup.message, DEADLINE_LOOK, eta="", attempt=attempt, **fields)
+    # The time in a queue does not count towards deadlines.runSeconds.
+    fields["start_time"] = run.status.start_time or now.replace(microsecond=0)
     units: UnitCounts = fields["units"]
     seconds = expected_seconds(observed.storage.progress, attempt, now)
     # All units counted but results not listed in this look: the next one lists them.
     unlisted = 0 < units.total <= units.done and observed.storage.results is None
     look = 0.0 if unlisted else next_look(seconds).total_seconds()
     message = f"attempt {attempt}: {units.done} of {units.total} done, {units.running} running"
-    message += observed.describe_waiting(attempt_job(run, attempt))
+    message += describe_pods(observed, attempt_job(run, attempt))
     say = hold if observed.is_stuck(attempt_job(run, attempt)) else go_on
     return say(RunReason.RUNNING, message, look, eta=format_eta(seconds), attempt=attempt, **fields)
 
@@ -102,7 +109,8 @@ def _begin(
     assignment = given or build_assignment(run, attempt, missing, spec_hash(run.spec))
     shards = len(assignment.shards)
     message = f"attempt {attempt}: {len(missing)} missing units over {shards} shards"
-    start = run.status.start_time or now.replace(microsecond=0)
+    job = build_attempt_job(run, defaults, attempt, shards, observed.pools)
+    start = run.status.start_time or (None if find_queue(job) else now.replace(microsecond=0))
     fields = {**_planned_fields(run, observed), "attempt": attempt, "start_time": start}
     step = go_on(RunReason.RUNNING, message, next_look(None).total_seconds(), **fields)
     running = Says(False, RunReason.RUNNING)
@@ -111,7 +119,7 @@ def _begin(
         {**step.says, **ends},
         step.changes,
         blobs=() if given else (build_assignment_blob(assignment),),
-        create=(build_attempt_job(run, defaults, attempt, shards, observed.pools),),
+        create=(job,),
         status_first=True,
         requeue=step.requeue,
     )
@@ -127,8 +135,8 @@ def _total(run: EvalRun, observed: ObservedRun) -> int:
 
 
 def _stop_overdue(run: EvalRun, observed: ObservedRun, job: JobView) -> Step | None:
-    stopping = stop_jobs(run, observed)
-    if not stopping and not observed.live_pods(job.name):
+    stopping, released = stop_jobs(run, observed), release_jobs(observed)
+    if not stopping and not released and not observed.live_pods(job.name):
         return None
     step = hold(RunReason.DEADLINE_EXCEEDED, f"deadlines.runSeconds has passed: Job {job.name} stops", DRAIN_LOOK)
-    return Step(step.says, apply=stopping, requeue=step.requeue)
+    return Step(step.says, delete=released, apply=stopping, requeue=step.requeue)

@@ -29,6 +29,10 @@ QUIET_REASONS = frozenset(
     {RunReason.RUNNING, RunReason.PLANNING, RunReason.AUDITING, RunReason.RUN_COMPLETE, RunReason.RUN_FAILED}
 )
 """Reasons of Progressing that another condition's Event tells already."""
+BAD_REASONS = frozenset(
+    {RunReason.STORAGE_UNAVAILABLE, RunReason.REPORT_FAILED, RunReason.QUOTA_EXCEEDED, RunReason.PODS_REFUSED}
+)
+"""Reasons whose Event is a warning."""
 BAD_WHEN_TRUE = frozenset({RunCondition.FAILED, RunCondition.RESULTS_SUSPECT})
 TOLD_WHEN_TRUE = (
     RunCondition.PLANNED,
@@ -83,7 +87,7 @@ def _tell_once(before: EvalRunStatus, after: EvalRunStatus, type_: RunCondition)
 def _tell(status: EvalRunStatus, type_: RunCondition) -> Event:
     said = find_condition(status.conditions, type_)
     assert said is not None  # every condition stands in every status
-    bad = type_ in BAD_WHEN_TRUE or said.reason in (RunReason.STORAGE_UNAVAILABLE, RunReason.REPORT_FAILED)
+    bad = type_ in BAD_WHEN_TRUE or said.reason in BAD_REASONS
     return Event(said.reason, said.message or said.reason, "Warning" if bad else "Normal")
 
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from toolorch_api.conditions import RunCondition
-from toolorch_operator.plan import Blob, Manifest
+from toolorch_operator.plan import Blob, Manifest, Ref
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,7 @@ class Step:
     says: Mapping[RunCondition, Says]
     changes: Mapping[str, Any] = field(default_factory=dict)
     """Fields of EvalRunStatus by name."""
+    delete: tuple[Ref, ...] = ()
     blobs: tuple[Blob, ...] = ()
     create: tuple[Manifest, ...] = ()
     apply: tuple[Manifest, ...] = ()

@@ -43,6 +43,10 @@ class JobView:
     failure: str = ""
     """Reason and message of the condition Failed."""
     is_suspended: bool = False
+    queue: str = ""
+    """Kueue's queue that the Job was made for; empty: none."""
+    missing_pods: int = 0
+    """Pods that the Job controller should have made by now and has not."""
     attempt: int = 0
     """Attempt that the Job is; 0: planning or reporting."""
 

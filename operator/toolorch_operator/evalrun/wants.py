@@ -11,7 +11,7 @@ from toolorch_api.conditions import RunCondition, is_true
 from toolorch_api.evalrun import EvalRun
 from toolorch_operator.evalrun.attempts import current_attempt
 from toolorch_operator.evalrun.names import attempt_job, plan_job, report_job
-from toolorch_operator.evalrun.observed import ObservedRun
+from toolorch_operator.evalrun.observed import JobView, ObservedRun
 from toolorch_operator.evalrun.settled import is_finished, is_settled
 
 
@@ -50,7 +50,7 @@ def wanted_facts(run: EvalRun, observed: ObservedRun) -> StorageWants:
     if attempt == 0:
         return _before_attempts(run, observed)
     job = observed.jobs.get(attempt_job(run, attempt))
-    audit = job is None or job.has_ended or job.is_suspended or _looks_done(run)
+    audit = job is None or job.has_ended or _is_stopped(job) or _looks_done(run)
     return StorageWants(
         manifest=audit or run.status.units.total == 0,
         assignment=attempt if job is None else None,
@@ -65,6 +65,15 @@ def _before_attempts(run: EvalRun, observed: ObservedRun) -> StorageWants:
     planned = is_true(run.status.conditions, RunCondition.PLANNED) or (job is not None and job.is_complete)
     # An assignment or results are there already where status was lost.
     return StorageWants(True, assignment=1 if planned else None, progress=planned, results=planned, errors=planned)
+
+
+def wanted_refusals(observed: ObservedRun) -> list[str]:
+    """Return the Jobs whose Events are to be read: they lack pods, and nothing else says why."""
+    return [job.name for job in observed.jobs.values() if job.missing_pods]
+
+
+def _is_stopped(job: JobView) -> bool:
+    return job.is_suspended and not job.queue
 
 
 def _looks_done(run: EvalRun) -> bool:

@@ -62,6 +62,7 @@ class World:
         self.down = False
         self.now = NOW
         self.infra = set()
+        self.refusals = {}
         self.executed, self.assigned, self.attempts, self.events, self.writes = [], [], [], [], 0
         self.crash_after = None
         self.serial = 0
@@ -86,6 +87,7 @@ class World:
             jobs={n: parse_job(j) for n, j in self.jobs.items()},
             pods=tuple(parse_pod(p) for p in self.pods.values()),
             config_maps=frozenset(self.config_maps),
+            refusals=self.refusals,
         )
         return replace(observed, storage=self.read(wanted_facts(self.run, observed)))
 
@@ -120,6 +122,8 @@ class World:
         try:
             if decided.status_first:
                 self._write_status(decided)
+            for ref in decided.delete:
+                self._write(lambda r=ref: self.delete_job(r.name))
             for blob in decided.blobs:
                 self._write(lambda b=blob: self._put(b))
             for manifest in decided.create:
@@ -199,6 +203,10 @@ class World:
             for pod in self.pods.values():
                 if pod["metadata"]["labels"]["batch.kubernetes.io/job-name"] == name:
                     pod["orphan"] = True
+
+    def admit(self, job, admitted=True):
+        """Let Kueue start a Job, or take it back."""
+        self._set_suspend(job, not admitted)
 
     def reap(self):
         """Let the garbage collector take the pods of deleted Jobs."""
