@@ -36,6 +36,9 @@ _AWAITED = (
     PoolReason.INSUFFICIENT_RESOURCES,
     PoolReason.NO_MATCHING_NODE,
     PoolReason.QUOTA_EXCEEDED,
+    # The node was chosen by a listing that was seconds old: the next one may choose another.
+    PoolReason.UNSCHEDULABLE,
+    PoolReason.WAITING_FOR_GPU,
     PoolReason.WAITING_FOR_SLOT,
 )
 

@@ -1,6 +1,7 @@
-"""Events for what a user has to mend before a pool can ever become ready: each once, however long it lasts."""
+"""What keeps a pool from ever becoming ready: one Event where a user has to mend it, else another look."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -69,3 +70,15 @@ def test_an_image_that_is_missing_from_the_start_is_told_once(world, look):
     [pod] = w.pods.values()
     pod["status"] |= {"phase": "Pending", "containerStatuses": [{"name": "server", "ready": False, "state": NO_IMAGE}]}
     assert told(look(w)) == [["PodCannotStart"], []]
+
+
+def test_a_pod_whose_node_takes_it_no_more_is_looked_at_again_soon(world):
+    w = world()
+    w.reconcile()
+    w.roll()
+    [pod] = w.pods.values()
+    refused = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "1 was unschedulable"}
+    pod["status"] = {"phase": "Pending", "conditions": [refused]}
+    result = w.reconcile()
+    assert w.pool.status.reason == "Unschedulable"
+    assert result.requeue_after == timedelta(seconds=15), "a cordon is told by nobody"
