@@ -90,13 +90,13 @@ class LocalPool:
             await self._bring_to(replica, self._deployments.get(replica.name))
 
     def _asked(self) -> ModelPool:
-        """Return the pool as the brain sees it: a key is no matter of a Job here, but of the one who asks."""
+        """Return the pool as the brain sees it on one machine.
+
+        A key is no matter of a Job here, but of the one who asks; files lie where the user's own hub cache is.
+        """
         external = self.document.spec.external
-        if external is None:
-            return self.document
-        spec = self.document.spec.model_copy(
-            update={"external": external.model_copy(update={"api_key_secret_ref": None})}
-        )
+        without_key = external and external.model_copy(update={"api_key_secret_ref": None})
+        spec = self.document.spec.model_copy(update={"external": without_key, "cache": None})
         return self.document.model_copy(update={"spec": spec})
 
     def endpoints(self) -> Endpoints:

@@ -67,7 +67,8 @@ def command(tmp_path):
 async def test_a_server_that_is_let_go_serves_the_next_command_until_it_is_ended(documents, tmp_path, command):
     notes = notes_folder({"XDG_RUNTIME_DIR": str(tmp_path)})
     startup = {"settleSeconds": 0}
-    memory = {"gpuMemoryUtilization": 95, "env": OOM}
+    # A claim means nothing on one machine: nothing is fetched into it.
+    memory = {"gpuMemoryUtilization": 95, "env": OOM, "cache": {"persistentVolumeClaim": "models"}}
     document = documents.mock_pool("agent", "mock/oracle", replicas=2, startup=startup, **memory)
     async with opened(document, tmp_path / "first", notes) as (pool, machine):
         assert let_go(pool, machine.asks["agent"], notes) == ["agent-0", "agent-1"]
