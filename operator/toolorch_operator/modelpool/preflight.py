@@ -80,7 +80,7 @@ def _ask_for_call(request: Request) -> Conversation:
     flaw = _flaw(request, said)
     if said.calls and flaw:
         shown = example(said.calls[0]["function"]["arguments"])
-        cut = " (cut at max_tokens)" if said.finish_reason == "length" else ""
+        cut = " (cut at max_tokens)" if _is_cut(said) else ""
         _fail(PoolReason.TOOL_ARGUMENTS_INVALID, f"in the check {request.check}, {flaw}{cut}: {shown!r}")
     return said
 
@@ -115,7 +115,9 @@ def _explain(request: Request, said: Said, where: str) -> Generator[Request, Rep
     """Find out why a model answered without a call, and fail with it."""
     reply = yield request
     forced = Said() if reply.status in _NOT_SERVED else _read(request, reply)
-    _check_leak(request, forced, "under tool_choice required")
+    # Where the form of the parser is enforced, a call that was cut stands in the content though the parser fits.
+    if not _is_cut(forced):
+        _check_leak(request, forced, "under tool_choice required")
     if said.tokens > 1 and not said.content.strip() and not said.reasoning.strip():
         _fail(
             PoolReason.TOOL_CALLS_NOT_PARSED,
@@ -123,9 +125,9 @@ def _explain(request: Request, said: Said, where: str) -> Generator[Request, Rep
             " set toolCalling.parser to the one of this model",
         )
     place = f" {where}" if where else ""
-    if said.finish_reason == "length" and not said.content.strip():
+    if _is_cut(said) and not said.content.strip():
         _fail(PoolReason.MODEL_DOES_NOT_CALL_TOOLS, f"the model thought until max_tokens and made no tool call{place}")
-    with_choice = "it does" if forced.calls else "it does not"
+    with_choice = "it does" if forced.calls else "it comes to no end" if _is_cut(forced) else "it does not"
     shown = example(said.content)
     _fail(
         PoolReason.MODEL_DOES_NOT_CALL_TOOLS,
@@ -157,6 +159,10 @@ def _read(request: Request, reply: Reply) -> Said:
     except ValueError as error:
         words = "the answer is no JSON" if isinstance(error, json.JSONDecodeError) else quiet(str(error))
         _fail(PoolReason.COMPLETION_FAILED, f"the check {request.check} failed: {words}")
+
+
+def _is_cut(said: Said) -> bool:
+    return said.finish_reason == "length"
 
 
 def _tool(request: Request) -> str:

@@ -108,7 +108,9 @@ class Requests:
         """Build the wish for the simple call that leaves no choice."""
         # One call only: told nothing else, a model that knows nothing adds calls to its list without an end.
         forced: Mapping[str, Any] = {"tool_choice": "required", "parallel_tool_calls": False}
-        return self._offer("required-call", GAUGE_WISH, GAUGE, _FORCED_TOKENS, **forced)
+        # Newer vLLM enforces a schema only where it is strict; OpenAI refuses such a one without additionalProperties.
+        tool = GAUGE if self.external else {**GAUGE, "function": {**GAUGE["function"], "strict": True}}
+        return self._offer("required-call", GAUGE_WISH, tool, _FORCED_TOKENS, **forced)
 
     def _offer(
         self, check: str, wish: str, tool: Mapping[str, Any], tokens: int = _CALL_TOKENS, **more: Any

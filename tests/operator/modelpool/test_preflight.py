@@ -85,6 +85,9 @@ def test_a_model_that_must_call_is_let_add_no_second_call():
     asked, _ = converse(READY, STREAMED_TALK, STREAMED_TALK, TALK, TALK, FORCED)
     body = asked[-1].body
     assert (body["tool_choice"], body["parallel_tool_calls"], body["max_tokens"]) == ("required", False, 128)
+    assert body["tools"][0]["function"]["strict"]
+    elsewhere = Requests(EXAM, external=True).required_call().body
+    assert "strict" not in elsewhere["tools"][0]["function"]
 
 
 SILENT = PoolReason.MODEL_DOES_NOT_CALL_TOOLS
@@ -106,6 +109,12 @@ BAD_ORDER = whole(None, call("place_order", {"order": {"speed": "slow", "lines":
         ),
         pytest.param(
             (READY, STREAMED_TALK, STREAMED_TALK, TALK, TALK, ERROR), SILENT, "it does not under", id="cannot be forced"
+        ),
+        pytest.param(
+            (READY, STREAMED_TALK, STREAMED_TALK, TALK, TALK, whole(TAGS[:50], finish="length")),
+            SILENT,
+            "it comes to no end under tool_choice required",
+            id="a forced call is cut",
         ),
         pytest.param((READY, GAUGED, RESULT, TALK, TALK, FORCED), SILENT, "nested schema", id="simple calls only"),
         pytest.param(
