@@ -26,6 +26,7 @@ class PoolReason(StrEnum):
     STARTING = "Starting"
     WAITING_FOR_GPU = "WaitingForGPU"
     WAITING_FOR_SLOT = "WaitingForSlot"
+    WAITING_FOR_QUEUE = "WaitingForQueue"
     IDLE = "Idle"
     FETCHING_MODEL = "FetchingModel"
     FETCH_FAILED = "FetchFailed"

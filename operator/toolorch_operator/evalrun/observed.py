@@ -132,7 +132,7 @@ def _count_missing(spec: Mapping[str, Any], status: Mapping[str, Any]) -> int:
     is_ending = any(c.get("status") == "True" for c in status.get("conditions") or ())
     if spec.get("suspend") or not status.get("startTime") or is_ending:
         return 0
-    made = sum(status.get(part, 0) for part in ("active", "terminating", "succeeded", "failed"))
+    made = sum(int(status.get(part, 0)) for part in ("active", "terminating", "succeeded", "failed"))
     return max(0, int(spec.get("parallelism", 1)) - made)
 
 

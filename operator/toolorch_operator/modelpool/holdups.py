@@ -56,6 +56,7 @@ _PASSING = (
     PoolReason.PREFLIGHT_RUNNING,
     PoolReason.STARTING,
     PoolReason.WAITING_FOR_SLOT,
+    PoolReason.WAITING_FOR_QUEUE,
 )
 
 
@@ -102,6 +103,8 @@ def _why_waiting(scene: Scene, replica: Replica) -> tuple[PoolReason, str]:
 
 def _why_not_up(scene: Scene, replica: Replica, pod: PodView) -> tuple[PoolReason, str]:
     name = replica.name
+    if pod.queue:
+        return PoolReason.WAITING_FOR_QUEUE, f"{name} waits for Kueue to admit it in queue {pod.queue}"
     if pod.unschedulable:
         return _why_no_node(scene.pool, pod)
     if replica.state is InstanceState.CRASHED:

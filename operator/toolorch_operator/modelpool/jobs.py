@@ -10,6 +10,7 @@ from toolorch_api.modelpool import KIND, ModelPool
 from toolorch_operator.modelpool.observed import JobView
 from toolorch_operator.owner import build_owner_reference
 from toolorch_operator.plan import Manifest
+from toolorch_operator.queueing import find_queue, hold_job, queue_labels
 
 JOB_SELECTOR = f"{LABEL_MANAGED_BY}={MANAGED_BY},{LABEL_KIND}={KIND},{LABEL_PURPOSE}"
 """Selects the Jobs of all pools of a namespace, and their pods."""
@@ -37,10 +38,11 @@ def build_job(
         "metadata": {
             "name": name,
             "namespace": meta.namespace,
-            "labels": child_labels(KIND, meta.name, **{LABEL_PURPOSE: purpose}),
+            "labels": child_labels(KIND, meta.name, **{LABEL_PURPOSE: purpose}, **queue_labels(meta.labels)),
             "ownerReferences": [build_owner_reference(KIND, meta.name, meta.uid)],
         },
         "spec": {
+            **hold_job(meta.labels),
             "backoffLimit": _BACKOFF_LIMIT,
             **({"activeDeadlineSeconds": deadline_seconds} if deadline_seconds else {}),
             "podReplacementPolicy": "Failed",
@@ -73,7 +75,7 @@ def parse_job(raw: Mapping[str, Any], pods: Sequence[Mapping[str, Any]], log: st
         failed=is_over and not succeeded,
         message=said or str(failed.get("message") or ""),
         log=log,
-        holdup="" if is_over else _find_holdup(newest),
+        holdup="" if is_over else _find_holdup(raw, newest),
     )
 
 
@@ -83,7 +85,10 @@ def newest_pod(job: str, pods: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]
     return max(own, key=lambda p: str(p["metadata"].get("creationTimestamp", "")), default={})
 
 
-def _find_holdup(pod: Mapping[str, Any]) -> str:
+def _find_holdup(job: Mapping[str, Any], pod: Mapping[str, Any]) -> str:
+    queue = find_queue(job)
+    if queue and (job.get("spec") or {}).get("suspend"):
+        return f"it waits for Kueue to admit it in queue {queue}"
     if not pod:
         return "it has no pod yet"
     scheduled = _condition(pod.get("status") or {}, "PodScheduled")

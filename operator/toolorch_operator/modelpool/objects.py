@@ -17,6 +17,7 @@ from toolorch_operator.modelpool.pod import build_pod_spec, choose_nodes
 from toolorch_operator.modelpool.pods import ANNOTATION_SPEC, ANNOTATION_TEMPLATE
 from toolorch_operator.modelpool.rollout import template_hash
 from toolorch_operator.plan import Manifest
+from toolorch_operator.queueing import queue_labels
 
 # Spare time for the kubelet before a Deployment calls a start late, which only tools like `kubectl rollout` read.
 _ROLLOUT_SPARE_SECONDS = 60
@@ -52,8 +53,9 @@ def build_template(
     `nodes_known` is False where the scheduler alone chooses them.
     """
     annotations = {ANNOTATION_SPEC: spec_hash(pool.spec)}
+    queued = queue_labels(pool.metadata.labels)
     spec = build_pod_spec(pool, effective, defaults, nodes_known=nodes_known)
-    template = {"metadata": {"annotations": annotations}, "spec": spec}
+    template = {"metadata": {"annotations": annotations} | ({"labels": queued} if queued else {}), "spec": spec}
     annotations[ANNOTATION_TEMPLATE] = template_hash(template)
     return template
 
@@ -62,10 +64,11 @@ def build_deployment(pool: ModelPool, replica: Replica, template: Mapping[str, A
     """Return the Deployment of one replica; it never runs two pods at once, since the GPU is taken."""
     instance = replica.name
     labels = _labels(pool, instance)
+    queued = template["metadata"].get("labels") or {}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": _metadata(pool, instance, labels),
+        "metadata": _metadata(pool, instance, labels | queued),
         "spec": {
             "replicas": int(replica.runs),
             "strategy": {"type": "Recreate"},
@@ -73,7 +76,7 @@ def build_deployment(pool: ModelPool, replica: Replica, template: Mapping[str, A
             "progressDeadlineSeconds": pool.spec.startup.timeout_seconds + _ROLLOUT_SPARE_SECONDS,
             "selector": {"matchLabels": labels},
             "template": {
-                "metadata": {"labels": labels, **template["metadata"]},
+                "metadata": {**template["metadata"], "labels": labels | queued},
                 "spec": {**template["spec"], **choose_nodes(pool.spec, replica.node)},
             },
         },

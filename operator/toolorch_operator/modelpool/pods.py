@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from toolorch_api.meta import GROUP, LABEL_INSTANCE
+from toolorch_operator.queueing import find_queue
 
 CONTAINER = "server"
 """Name of the container that runs the model server."""
@@ -53,6 +54,8 @@ class PodView:
     waiting_message: str = ""
     unschedulable: str = ""
     """The scheduler's message where no node takes the pod."""
+    queue: str = ""
+    """Kueue's queue that has yet to admit the pod; empty: none."""
     terminations: tuple[Termination, ...] = ()
     """Ends of the container that the pod still remembers, oldest first; at most two."""
     command: tuple[str, ...] = ()
@@ -85,6 +88,7 @@ def parse_pod(manifest: Mapping[str, Any]) -> PodView:
         waiting_reason=waiting.get("reason") or "",
         waiting_message=waiting.get("message") or "",
         unschedulable=_unschedulable(status),
+        queue=find_queue(manifest) if _is_gated(status) else "",
         terminations=_terminations(live, restarts),
         command=(*(container.get("command") or ()), *(container.get("args") or ())),
         spec_hash=annotations.get(ANNOTATION_SPEC, ""),
@@ -106,6 +110,11 @@ def _unschedulable(status: Mapping[str, Any]) -> str:
     if scheduled.get("status") != "False":
         return ""
     return scheduled.get("message") or scheduled.get("reason") or "no node takes the pod"
+
+
+def _is_gated(status: Mapping[str, Any]) -> bool:
+    """Tell whether the scheduler may not look at a pod yet: somebody's gate holds it back."""
+    return _condition(status, "PodScheduled").get("reason") == "SchedulingGated"
 
 
 def _terminations(live: Mapping[str, Any], restarts: int) -> tuple[Termination, ...]:
