@@ -19,6 +19,7 @@ RELEASE = "toolorch"
 RELEASE_NAMESPACE = "default"
 """That of `make demo`: one operator per cluster, whoever installed it."""
 CACHE = Path(os.environ.get("TOOLORCH_CACHE", Path.home() / ".cache" / "toolorch"))
+OWN_VALUES = Path(__file__).parent / "values.yaml"
 S3 = "toolorch-s3"
 PATIENCE = 180
 """Seconds for anything that a cluster does: it shares two cores with all others."""
@@ -124,11 +125,12 @@ class Cluster:
                 client_options={"allow_http": True},
             )
 
-    def install(self, *arguments):
-        """Install or upgrade the release with the demo's values, and wait until it runs."""
+    def install(self, *arguments, values=(OWN_VALUES,)):
+        """Install or upgrade the release with the demo's values and those of the tests, and wait until it runs."""
+        files = [word for path in (CHART / "values-demo.yaml", *values) for word in ("--values", path)]
         return self.helm(
             "upgrade", "--install", RELEASE, CHART, "--namespace", RELEASE_NAMESPACE,
-            "--values", CHART / "values-demo.yaml",
+            *files,
             "--set-string", rf"podAnnotations.toolorch\.dev/image={image_id('toolorch/operator:dev')}",
             "--take-ownership", "--wait", "--timeout", f"{PATIENCE}s", *arguments,
         )  # fmt: skip
@@ -161,11 +163,13 @@ def cluster():
 
 @pytest.fixture(scope="session")
 def release(cluster):
-    """The chart, installed with the demo's values; gone afterwards unless it was there before."""
+    """The chart, installed with the tests' values; afterwards as it was: gone, or with the demo's values alone."""
     was_there = cluster.is_installed()
     cluster.install()
     yield RELEASE
-    if not was_there:
+    if was_there:
+        cluster.install(values=())
+    else:
         cluster.helm("uninstall", RELEASE, "--namespace", RELEASE_NAMESPACE, "--wait")
 
 

@@ -1,0 +1,148 @@
+"""Pools of the mock model server on the cluster: made all at once, then waited for and looked at."""
+
+import contextlib
+import json
+import subprocess
+import threading
+import time
+from datetime import datetime
+
+import pytest
+
+IMAGE = "toolorch/mock-vllm:dev"
+PATIENCE = 120
+"""Seconds for anything that a pool does: the cluster shares two cores with all others."""
+
+
+def pool(name, model="mock/idle", **spec):
+    """Return a ModelPool that is cheap, needs no GPU, and waits for no start slot."""
+    base = {
+        "model": model,
+        "servedModelName": name,
+        "image": IMAGE,
+        "resources": {"gpuResource": "", "cpu": "20m", "memory": "256Mi", "sharedMemory": "64Mi"},
+        "startup": {"maxConcurrentPerNode": 16, "settleSeconds": 0},
+    }
+    env = [{"name": k, "value": str(v)} for k, v in spec.pop("env", {}).items()]
+    merged = {k: {**base[k], **v} if isinstance(base.get(k), dict) else v for k, v in spec.items()}
+    document = {"apiVersion": "toolorch.dev/v1alpha1", "kind": "ModelPool", "metadata": {"name": name}}
+    return {**document, "spec": {**base, **merged, "env": env}}
+
+
+def run(name, agent, user, **spec):
+    """Return an EvalRun of one unit."""
+    roles = {"agent": {"pool": agent}, "user": {"pool": user}}
+    benchmark = {"name": "tau2", "domains": ["retail"], "numTasks": 1}
+    document = {"apiVersion": "toolorch.dev/v1alpha1", "kind": "EvalRun", "metadata": {"name": name}}
+    return {**document, "spec": {"benchmark": benchmark, "roles": roles, "shards": 1, **spec}}
+
+
+def until(look, is_it=bool, seconds=PATIENCE, pause=0.3):
+    """Look again and again until something is so, and return it; the last sight fails the test."""
+    end = time.monotonic() + seconds
+    while not is_it(seen := look()):
+        assert time.monotonic() < end, f"not so after {seconds} s: {json.dumps(seen, default=str)[:3000]}"
+        time.sleep(pause)
+    return seen
+
+
+def seconds(since, until):
+    """Return the seconds from one time of the API server to another."""
+    return (datetime.fromisoformat(until) - datetime.fromisoformat(since)).total_seconds()
+
+
+class Pools:
+    """The pools of one namespace."""
+
+    make, run, look = staticmethod(pool), staticmethod(run), staticmethod(until)
+    seconds = staticmethod(seconds)
+
+    def __init__(self, cluster, namespace):
+        self.cluster, self.namespace = cluster, namespace
+
+    def apply(self, *documents):
+        """Apply all documents with one call."""
+        self.cluster.apply({"apiVersion": "v1", "kind": "List", "items": documents}, namespace=self.namespace)
+
+    def patch(self, name, change, kind="modelpool"):
+        """Merge a change into an object."""
+        flags = ("--type=merge", "-p", json.dumps(change))
+        self.cluster.kubectl("patch", kind, name, *flags, namespace=self.namespace)
+
+    def scale(self, name, replicas):
+        """Scale a pool as a user would."""
+        self.cluster.kubectl("scale", f"mpl/{name}", f"--replicas={replicas}", namespace=self.namespace)
+
+    def status(self, name, kind="modelpool"):
+        """Return an object's status."""
+        return self.cluster.get(kind, name, namespace=self.namespace).get("status", {})
+
+    def until(self, name, is_it, seconds=PATIENCE):
+        """Wait until a pool's status is such, and return it."""
+        return until(lambda: self.status(name), is_it, seconds)
+
+    def until_reason(self, name, reason, seconds=PATIENCE):
+        """Wait until the REASON column shows a reason, and return the status."""
+        return self.until(name, lambda s: s.get("reason") == reason, seconds)
+
+    def until_ready(self, name, count=1, seconds=PATIENCE):
+        """Wait until the READY column shows all of a number of replicas, and return the status."""
+        return self.until(name, lambda s: s.get("ready") == f"{count}/{count}", seconds)
+
+    def condition(self, name, type_):
+        """Return one condition of a pool."""
+        return next(c for c in self.status(name)["conditions"] if c["type"] == type_)
+
+    def events(self, name, reason, kind="ModelPool"):
+        """Return the messages of an object's Events with a reason."""
+        found = self.cluster.get("events.events.k8s.io", namespace=self.namespace)
+        about = [e for e in found if e["reason"] == reason and e["regarding"]["kind"] == kind]
+        return [e["note"] for e in about if e["regarding"]["name"] == name]
+
+    def pods(self, name):
+        """Return the pods of a pool's servers."""
+        selector = f"toolorch.dev/kind=ModelPool,toolorch.dev/name={name}"
+        return self.cluster.get("pods", namespace=self.namespace, selector=selector)
+
+    def endpoints(self, name):
+        """Return what runs are told of a pool's servers."""
+        found = self.cluster.get("configmap", f"{name}-endpoints", namespace=self.namespace)
+        return json.loads(found["data"]["endpoints.json"])["endpoints"]
+
+    def children(self, name):
+        """Return kind and name of everything that a pool has made."""
+        kinds = "deployments,replicasets,pods,services,configmaps,jobs"
+        found = self.cluster.get(kinds, namespace=self.namespace, selector=f"toolorch.dev/name={name}")
+        return sorted((i["kind"], i["metadata"]["name"]) for i in found)
+
+    def in_pod(self, pod, program):
+        """Run a Python program in a pod's server container."""
+        self.cluster.kubectl("exec", pod, "-c", "server", "--", "python3", "-c", program, namespace=self.namespace)
+
+    @contextlib.contextmanager
+    def watching(self, what, path, selector=""):
+        """Collect (seconds of time.monotonic, text of a JSONPath) for each change, while the block runs."""
+        chosen = [*(["--selector", selector] if selector else []), "-o", f"jsonpath={path}{{'\\n'}}"]
+        process = subprocess.Popen(
+            ["kubectl", "--namespace", self.namespace, "get", what, "--watch", *chosen],
+            stdout=subprocess.PIPE, text=True, env=self.cluster.env,
+        )  # fmt: skip
+        seen = []
+        reader = threading.Thread(
+            target=lambda: seen.extend((time.monotonic(), line.strip()) for line in process.stdout)
+        )
+        reader.start()
+        try:
+            until(lambda: seen)
+            yield seen
+        finally:
+            process.terminate()
+            process.wait(timeout=10)
+            reader.join(timeout=10)
+            process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def pools(cluster, namespace):
+    """The pools of this module's namespace."""
+    return Pools(cluster, namespace)
