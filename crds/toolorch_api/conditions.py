@@ -77,6 +77,11 @@ class RunReason(StrEnum):
     SPEC_CHANGED = "SpecChanged"
     NO_OUTPUT = "NoOutput"
     NOT_STARTED = "NotStarted"
+    GATE_HELD = "GateHeld"
+    GATE_BREACHED = "GateBreached"
+    GATE_INCONCLUSIVE = "GateInconclusive"
+    BASELINE_UNAVAILABLE = "BaselineUnavailable"
+    BASELINE_DIFFERS = "BaselineDiffers"
 
 
 class Condition(StatusModel):

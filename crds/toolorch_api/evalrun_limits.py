@@ -62,9 +62,9 @@ class Gate(ApiModel):
     """Comparison with an earlier run."""
 
     baseline: Annotated[str, Field(min_length=1, max_length=253)]
-    """Name of an EvalRun in the same namespace."""
+    """Name of a complete EvalRun in the same namespace; for toolorch run also a run's folder or URI."""
     max_drop: Annotated[int, Field(ge=0, le=100)] = 2
-    """Percentage points by which the score may be lower."""
+    """Percentage points by which the score may be lower; the 95 % interval of the difference must clear them."""
 
 
 class TtlSecondsAfterFinished(ApiModel):

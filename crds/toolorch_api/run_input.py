@@ -19,6 +19,16 @@ class PoolInput(StatusModel):
     chat_template_kwargs: dict[str, Any] = Field(default_factory=dict)
 
 
+class Baseline(StatusModel):
+    """The earlier run that spec.gate names, as found when run.json was written."""
+
+    name: str
+    root: str = ""
+    """URI of its folder in storage; empty: there is none to compare with."""
+    problem: str = ""
+    """Why there is none."""
+
+
 class RunInput(StatusModel):
     """All that a run's pods are told: INPUT_DIR/run.json."""
 
@@ -30,6 +40,8 @@ class RunInput(StatusModel):
     root: str
     """URI of this run's folder in storage."""
     pools: dict[str, PoolInput]
+    baseline: Baseline | None = None
+    """None without spec.gate."""
 
 
 class Endpoint(StatusModel):

@@ -11,9 +11,10 @@ from enum import IntEnum, StrEnum
 
 from pydantic import Field
 
+from toolorch_api.conditions import RunReason
 from toolorch_api.evalrun_status import Usage
 from toolorch_api.meta import StatusModel
-from toolorch_api.run_input import Endpoint, Endpoints, PoolInput, RunInput
+from toolorch_api.run_input import Baseline, Endpoint, Endpoints, PoolInput, RunInput
 from toolorch_api.unit import Unit, slug
 
 SCHEMA_VERSION = 1
@@ -57,6 +58,8 @@ class Manifest(StatusModel):
     dataset_hash: str
     units: list[tuple[str, str, str, int]]
     """(variant, domain, task id, trial) each."""
+    estimates: list[float] = Field(default_factory=list)
+    """Expected length of each unit; only their ratios count. Empty: nobody knows."""
 
     def unit(self, index: int) -> Unit:
         """Return the unit at an index of the manifest."""
@@ -70,6 +73,23 @@ class Assignment(StatusModel):
     spec_hash: str
     attempt: int
     shards: list[list[int]]
+
+
+class Claim(StatusModel):
+    """claims/<attempt>/<group>/<block>.<generation>.json: who works on a block of units."""
+
+    v: int = SCHEMA_VERSION
+    spec_hash: str
+    shard: int
+    pod: str
+
+
+class Durations(StatusModel):
+    """durations/<benchmark>/<run folder>.json, beside the runs: seconds that a run's tasks took."""
+
+    v: int = SCHEMA_VERSION
+    seconds: dict[str, float]
+    """Median over the task's units, by `<domain>/<task id>`."""
 
 
 class Result(StatusModel):
@@ -128,6 +148,15 @@ class Progress(StatusModel):
         return self.passed + self.failed
 
 
+class GateOutcome(StatusModel):
+    """What spec.gate makes of a run's score."""
+
+    passed: bool | None = None
+    """None: unknown."""
+    reason: RunReason
+    message: str
+
+
 class Summary(StatusModel):
     """The head of report/summary.json: what the operator copies into status."""
 
@@ -143,13 +172,17 @@ class Summary(StatusModel):
     pass_hat_k: dict[str, str] = Field(default_factory=dict)
     usage: Usage = Usage()
     suspect: list[str] = Field(default_factory=list)
+    gate: GateOutcome | None = None
+    """None without spec.gate."""
 
 
 __all__ = [
     "Assignment",
+    "Baseline",
     "Endpoint",
     "Endpoints",
     "ExitCode",
+    "GateOutcome",
     "Manifest",
     "PoolInput",
     "Progress",

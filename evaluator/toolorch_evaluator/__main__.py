@@ -58,10 +58,11 @@ class Commands:
 
     def report(self) -> None:
         """Summarise the run's results and write the report."""
+        from toolorch_evaluator.gate import baseline_opener
         from toolorch_evaluator.report_step import report
 
         async def step(run: RunInput, settings: Settings, results: Results) -> ExitCode:
-            await report(run, results, datetime.now(UTC))
+            await report(run, results, datetime.now(UTC), baseline_opener(os.environ))
             return ExitCode.OK
 
         _run(step)

@@ -15,8 +15,10 @@ import jinja2
 
 from toolorch_api.figures import decimals, span
 from toolorch_api.keys import REPORT_KEY, SUMMARY_KEY
-from toolorch_api.shard import Manifest, Result, RunInput, Unit
+from toolorch_api.shard import Manifest, Result, RunInput, Summary, Unit
 from toolorch_evaluator.charts import draw_latency, draw_pace, draw_scores
+from toolorch_evaluator.compared import comparison_document, show_rows
+from toolorch_evaluator.gate import GateFinding
 from toolorch_evaluator.latency import RoleLatency
 from toolorch_evaluator.summary import Row, RunNumbers
 
@@ -45,6 +47,8 @@ class Story:
     packages: Mapping[str, str]
     """Versions that run.json names."""
     now: datetime
+    gate: GateFinding | None = None
+    """None without spec.gate."""
 
 
 def render(story: Story) -> dict[str, bytes]:
@@ -60,12 +64,18 @@ def render(story: Story) -> dict[str, bytes]:
     }
 
 
+def build_head(story: Story) -> Summary:
+    """Return the head of summary.json: the run's numbers, and what its gate says of them."""
+    return story.numbers.head.model_copy(update={"gate": story.gate.outcome if story.gate else None})
+
+
 def summary_document(story: Story) -> dict[str, Any]:
     """Build summary.json: the head that the operator reads, then the tables."""
     numbers = story.numbers
+    comparison = story.gate.comparison if story.gate else None
     latency = [{k: v for k, v in asdict(row).items() if k != "curve_ms"} for row in story.latency]
     return {
-        **numbers.head.model_dump(mode="json", by_alias=True),
+        **build_head(story).model_dump(mode="json", by_alias=True, exclude_none=True),
         "run": story.run.name,
         "benchmark": story.run.spec.benchmark.name,
         "datasetHash": story.manifest.dataset_hash,
@@ -78,6 +88,7 @@ def summary_document(story: Story) -> dict[str, Any]:
         "served": numbers.served,
         "endpoints": dict(numbers.endpoints),
         "latency": latency,
+        **({"comparison": comparison_document(comparison)} if comparison else {}),
     }
 
 
@@ -111,6 +122,8 @@ def _context(story: Story, charts: Mapping[str, bytes]) -> dict[str, Any]:
         "numbers": story.numbers,
         "rows": [*map(_row_document, story.numbers.groups), {**_row_document(story.numbers.whole), "name": "all"}],
         "roles": _roles(story),
+        "gate": story.gate,
+        "compared": show_rows(story.gate.comparison) if story.gate and story.gate.comparison else [],
         "deviations": _deviations(story.run),
         "charts": {name: b64encode(image).decode() for name, image in charts.items()},
         "unfinished": passed_not[:MOST_ROWS],

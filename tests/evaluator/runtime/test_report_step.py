@@ -16,6 +16,10 @@ from toolorch_evaluator.shard_step import run_shard
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
+def nowhere(root):
+    raise AssertionError(f"no gate, yet {root} is opened")
+
+
 @pytest.fixture
 async def finished(make_world, model_servers, scripted, complete, quick):
     """A run with four passed, one failed and one infra error."""
@@ -35,7 +39,7 @@ async def finished(make_world, model_servers, scripted, complete, quick):
 
 async def test_a_report_has_all_its_files_with_one_set_of_numbers(finished):
     world, _ = finished
-    head = await report(world.run, world.results, NOW)
+    head = await report(world.run, world.results, NOW, nowhere)
     assert world.keys("report") == [
         "report/charts/latency.png",
         "report/charts/pace.png",
@@ -71,22 +75,22 @@ async def test_foreign_and_damaged_results_and_outlived_errors_do_not_count(fini
     (world.folder / "store" / result_key(benchmark.units[1])).write_text("{half")
     error = (world.folder / "store" / error_key(benchmark.units[5])).read_bytes()
     await world.results.put(error_key(benchmark.units[2]), error)
-    head = await report(world.run, world.results, NOW)
+    head = await report(world.run, world.results, NOW, nowhere)
     assert (head.scored, head.infra_errors) == (3, 1)
 
 
 async def test_a_run_without_any_result_has_a_report_too(make_world, scripted):
     world, benchmark = make_world(), scripted(2)
     await world.assign(benchmark.units)
-    head = await report(world.run, world.results, NOW)
+    head = await report(world.run, world.results, NOW, nowhere)
     assert (head.score, head.score_scheduled, head.scored) == ("", "0.000", 0)
 
 
 async def test_without_a_plan_there_is_no_report(make_world, scripted):
     world = make_world()
     with pytest.raises(StorageError, match=r"manifest.json is not in storage"):
-        await report(world.run, world.results, NOW)
+        await report(world.run, world.results, NOW, nowhere)
     await world.assign(scripted(1).units)
     foreign = world.run.model_copy(update={"spec_hash": "f" * 16})
     with pytest.raises(BadInputError, match="spec hash"):
-        await report(foreign, world.results, NOW)
+        await report(foreign, world.results, NOW, nowhere)

@@ -1,0 +1,75 @@
+"""What lies in the folder of a run whose units have ended: its manifest, its results, and who it is. Reads only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import structlog
+from pydantic import ValidationError
+
+from toolorch_api.keys import MANIFEST_KEY, RESULTS_PREFIX, RUN_KEY, result_key
+from toolorch_api.shard import Manifest, Result, Unit, UnitStatus
+from toolorch_evaluator.comparison import Grade, Side
+from toolorch_evaluator.exits import BadInputError, StorageError
+from toolorch_evaluator.results import Results
+
+log = structlog.get_logger(__name__)
+
+
+async def read_manifest(results: Results) -> Manifest:
+    """Read manifest.json; raises StorageError where there is none, BadInputError where it is something else."""
+    body = await results.get(MANIFEST_KEY)
+    if body is None:
+        raise StorageError("NoPlan", f"{MANIFEST_KEY} is not in storage yet")
+    try:
+        return Manifest.model_validate_json(body)
+    except ValidationError as error:
+        sentence = f"{MANIFEST_KEY} in storage is no manifest: {error.error_count()} errors"
+        raise BadInputError("ForeignManifest", sentence) from error
+
+
+async def read_provenance(results: Results) -> dict[str, Any]:
+    """Read the document run.json, empty where there is none; raises BadInputError where it is something else."""
+    body = await results.get(RUN_KEY)
+    try:
+        return dict(json.loads(body)) if body else {}
+    except (ValueError, TypeError) as error:
+        raise BadInputError("ForeignRun", f"{RUN_KEY} in storage is not what a plan writes: {error}") from error
+
+
+async def read_results(
+    results: Results, manifest: Manifest, prefix: str, wanted: Mapping[str, Unit]
+) -> dict[Unit, Result]:
+    """Read the wanted results that exist; what another configuration left, or nobody can read, is passed over."""
+    there = [key for key in await results.list_keys(prefix) if key in wanted]
+    found: dict[Unit, Result] = {}
+    async for key, body in results.get_all(there):
+        try:
+            result = Result.model_validate_json(body)
+        except ValidationError as error:
+            log.warning("result_unreadable", key=key, error=error.errors()[0]["msg"])
+            continue
+        if result.spec_hash == manifest.spec_hash:
+            found[wanted[key]] = result
+        else:
+            log.warning("result_foreign", key=key, spec_hash=result.spec_hash)
+    return found
+
+
+async def read_side(results: Results) -> Side:
+    """Read a run as one side of a comparison; raises StorageError or BadInputError where there is no run."""
+    manifest = await read_manifest(results)
+    document = await read_provenance(results)
+    units = {result_key(unit): unit for unit in (Unit(*u) for u in manifest.units)}
+    finals = await read_results(results, manifest, RESULTS_PREFIX, units)
+    benchmark = document.get("spec", {}).get("benchmark", {}).get("name", "")
+    return build_side(document.get("name", ""), benchmark, manifest, finals)
+
+
+def build_side(name: str, benchmark: str, manifest: Manifest, finals: Mapping[Unit, Result]) -> Side:
+    """Build one side of a comparison from a run's final results."""
+    ordered = [unit for unit in (Unit(*u) for u in manifest.units) if unit in finals]
+    grades = {u: Grade(finals[u].reward or 0.0, finals[u].status is UnitStatus.PASSED) for u in ordered}
+    return Side(name, benchmark, manifest.dataset_hash, grades)
