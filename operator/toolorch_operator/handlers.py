@@ -19,7 +19,7 @@ from toolorch_api.pool_reasons import PoolReason
 from toolorch_operator.cluster import Credentials
 from toolorch_operator.modelpool.snapshot import used_pools
 from toolorch_operator.owner import Key, parse_key, parse_owner
-from toolorch_operator.resources import CHILDREN, MANAGED_SELECTOR, OWNERS, Resource
+from toolorch_operator.resources import CHILDREN, MANAGED_SELECTOR, OWNERS, PODS, Resource
 from toolorch_operator.workqueue import WorkQueue
 
 COALESCE = 0.1
@@ -45,7 +45,7 @@ _WAITS_FOR_OTHERS = frozenset(
 class Watch:
     """The handlers; `runs` are the pools that each unfinished EvalRun uses, `waiting` the pools that others hold up.
 
-    Both are hints only: which keys a change may wake. `expire` says that listings of runs are out of date.
+    Both are hints only: which keys a change may wake. `expire` says that the last listing is out of date.
     """
 
     def __init__(self, queue: WorkQueue, expire: Callable[[], None] = lambda: None) -> None:
@@ -91,11 +91,16 @@ class Watch:
         for pool in self.waiting - {key}:
             self._queue.add(pool, COALESCE)
 
-    async def child(self, body: Mapping[str, Any], **_: Any) -> None:
+    async def child(self, body: Mapping[str, Any], type: str | None, **_: Any) -> None:
         """Take an event of a child."""
         owner = parse_owner(body)
         if owner is not None:
             self._queue.add(owner, COALESCE)
+        if type == "DELETED" and body.get("kind") == PODS.kind and self.waiting:
+            # Only now is its room free, and the last listing still has it.
+            self._expire()
+            for pool in self.waiting:
+                self._queue.add(pool, COALESCE)
 
 
 def _waits_for_others(pool: Mapping[str, Any]) -> bool:

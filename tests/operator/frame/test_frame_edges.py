@@ -90,6 +90,27 @@ async def test_a_pools_event_wakes_the_unfinished_runs_of_its_namespace(frame):
     assert queue.keys == [POOL]
 
 
+@pytest.mark.parametrize(
+    ("reason", "kind", "type", "woken"),
+    [
+        pytest.param("InsufficientGPU", "Pod", "DELETED", 1, id="a pod that is gone wakes who waits for its room"),
+        pytest.param("InsufficientGPU", "Pod", "MODIFIED", 0, id="one that only goes frees nothing"),
+        pytest.param("InsufficientGPU", "Service", "DELETED", 0, id="a Service holds no room"),
+        pytest.param("Starting", "Pod", "DELETED", 0, id="who waits for nobody is left alone"),
+    ],
+)
+async def test_room_that_is_given_back_wakes_who_waits_for_it(frame, reason, kind, type, woken):
+    queue, expired = Queue(), []
+    watch = Watch(queue, lambda: expired.append(1))
+    late = frame.pool()
+    late["metadata"]["name"], late["status"] = "late", {"reason": reason}
+    await watch.own(body=late, type="MODIFIED")
+    queue.keys.clear()
+    await watch.child(body=frame.child(kind, "p"), type=type)
+    assert queue.keys == [POOL, *[Key("ModelPool", "default", "late")] * woken]
+    assert len(expired) == woken, "a listing from before would still show it"
+
+
 async def test_a_resync_adds_every_object_and_tries_again_what_was_refused(frame):
     queue, cluster = Queue(), frame.cluster(frame.pool(), frame.run())
     world = World(cluster, {}, frame.defaults, frame.clock, frame.metrics(), {POOL: 1})
