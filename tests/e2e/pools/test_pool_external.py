@@ -93,6 +93,7 @@ def test_a_secret_that_is_missing_is_told_by_name_and_awaited(pools, keys):
     status = pools.until_reason("missing", "ApiKeyNotFound")
     assert status["ready"] == "0/1"
     assert "the key api-key of the Secret missing" in pools.condition("missing", "Ready")["message"]
+    assert len(pools.events("missing", "ApiKeyNotFound")) == 1
     pools.apply(secret("missing", keys["right"]))
     pools.until_ready("missing")
 

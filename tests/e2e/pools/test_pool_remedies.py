@@ -30,6 +30,7 @@ HEALED = {
         ("SAMPLER_OOM", "maxNumSeqs", "128", "64"),
         "MaxNumSeqsCut",
     ),
+    # More than its limit is really taken: the kernel ends the server, and nobody scripts its crash.
     "fattened": (
         {"env": {"MOCK_HOST_MEMORY_MIB": 200}, "resources": {"memory": "192Mi"}},
         ("HOST_OOM", "memory", "192Mi", "288Mi"),
@@ -86,12 +87,6 @@ def test_what_is_changed_reaches_the_servers_pod(pools):
     assert pools.status("shortened")["served"]["maxModelLen"] == 32256
     resources = fat["spec"]["containers"][0]["resources"]
     assert resources["limits"]["memory"] == resources["requests"]["memory"] == "288Mi"
-
-
-def test_the_kernel_itself_ended_the_server_that_had_too_little_memory(pools):
-    status = pools.until_ready("fattened")
-    assert status["remediations"][0]["signature"] == "HOST_OOM"
-    assert status["ladder"]["attempts"] == 1
 
 
 def test_a_retry_keeps_the_pod_and_its_settings(pools):
