@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import signal
-import sys
 import tempfile
 import uuid
-from collections.abc import Coroutine, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from toolorch_evaluator.cli.errors import BadInputError, CommandExit, RunFailedError
+from toolorch_evaluator.cli.ends import foreseen, until_terminated
+from toolorch_evaluator.cli.errors import BadInputError
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 servers = typer.Typer(add_completion=False)
@@ -79,7 +77,7 @@ def run(
 
     Exit codes: 0 complete, 2 bad input, 3 failed, 130 interrupted.
     """
-    with _foreseen():
+    with foreseen():
         # Imported here: --help and --version need none of it.
         from toolorch_evaluator.cli.command import Request, carry_out
 
@@ -94,7 +92,28 @@ def run(
         )
         with tempfile.TemporaryDirectory(prefix="toolorch-", ignore_cleanup_errors=True) as scratch:
             work = carry_out(request, Path(scratch), Console(), Console(stderr=True))
-            asyncio.run(_until_terminated(work))
+            asyncio.run(until_terminated(work))
+
+
+@app.command()
+def watch(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="EvalRun on the cluster.")],
+    namespace: Annotated[
+        str, typer.Option("--namespace", "-n", metavar="NAMESPACE", help="Its namespace, if not the context's.")
+    ] = "",
+    context: Annotated[str, typer.Option("--context", metavar="CONTEXT", help="Context of the kubeconfig.")] = "",
+    once: Annotated[bool, typer.Option("--once", help="Show how the run stands now, and end.")] = False,
+) -> None:
+    """Follow a run on the cluster, through kubectl: its pools, shards, pace and Events, until it has ended.
+
+    Exit codes: 0 complete, 2 it cannot be watched, 3 failed, 130 interrupted. With --once, 0 also while it goes on.
+    """
+    with foreseen("the run goes on"):
+        from toolorch_evaluator.cli.kubectl import Kubectl
+        from toolorch_evaluator.cli.watch import watch_run
+
+        kubectl = Kubectl("kubectl", namespace, context)
+        asyncio.run(until_terminated(watch_run(kubectl, name, Console(), once=once)))
 
 
 @servers.callback(invoke_without_command=True)
@@ -102,7 +121,7 @@ def _list_servers(context: typer.Context) -> None:
     """List the model servers that `toolorch run --keep-servers` left running on this machine."""
     if context.invoked_subcommand is not None:
         return
-    with _foreseen():
+    with foreseen():
         from toolorch_evaluator.cli.notes import notes_folder
         from toolorch_evaluator.cli.servers import list_servers
 
@@ -115,7 +134,7 @@ def _stop_servers(
     everything: Annotated[bool, typer.Option("--all", help="End all kept servers.")] = False,
 ) -> None:
     """End kept model servers."""
-    with _foreseen():
+    with foreseen():
         from toolorch_evaluator.cli.notes import notes_folder
         from toolorch_evaluator.cli.servers import stop_servers
 
@@ -127,41 +146,12 @@ def _print(lines: Sequence[str]) -> None:
         typer.echo(line)
 
 
-async def _until_terminated(work: Coroutine[Any, Any, None]) -> None:
-    """Let SIGTERM and a closed terminal end the work as Ctrl-C does: everything that it started is stopped."""
-    task = asyncio.ensure_future(work)
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-    await task
-
-
 def _pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
     """Read repeated NAME=VALUE options."""
     for text in texts:
         if not all(text.partition("=")):
             raise BadInputError([f"{option}: {text!r} must have the form POOL=VALUE"])
     return dict(text.split("=", 1) for text in texts)
-
-
-@contextmanager
-def _foreseen() -> Iterator[None]:
-    """Turn every foreseen end into sentences and an exit code."""
-    try:
-        yield
-    except BadInputError as error:
-        _end(CommandExit.BAD_INPUT, *error.sentences)
-    except RunFailedError as error:
-        _end(CommandExit.FAILED, str(error))
-    except KeyboardInterrupt:
-        _end(CommandExit.INTERRUPTED, "interrupted; the same command resumes the run")
-    except asyncio.CancelledError:
-        _end(CommandExit.TERMINATED, "terminated; the same command resumes the run")
-
-
-def _end(code: CommandExit, *sentences: str) -> NoReturn:
-    for sentence in sentences:
-        print(f"toolorch: {sentence}", file=sys.stderr)
-    raise typer.Exit(code)
 
 
 def main() -> None:
