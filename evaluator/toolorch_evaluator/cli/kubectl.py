@@ -31,7 +31,7 @@ class Kubectl:
     namespace: str = ""
     context: str = ""
 
-    async def list(self, kinds: str, *selection: str) -> Objects:
+    async def read(self, kinds: str, *selection: str) -> Objects:
         """Return the objects of these kinds, such as "pods" or "pods,jobs"; raises UnreadableError."""
         place = [f"--namespace={self.namespace}"] if self.namespace else []
         place += [f"--context={self.context}"] if self.context else []

@@ -108,7 +108,7 @@ async def take_sight(kubectl: Kubectl, name: str, *, was_there: bool) -> Sight:
     """Return one sight of a run; raises UnreadableError, BadInputError where there is none, RunFailedError: no more."""
     labels = f"{LABEL_KIND}={evalrun.KIND},{LABEL_NAME}={name}"
     owners, pods, events = await asyncio.gather(
-        kubectl.list(_OWNERS),
+        kubectl.read(_OWNERS),
         _list_if_allowed(kubectl, "pods", f"--selector={labels}"),
         _list_if_allowed(kubectl, "events", f"--field-selector=involvedObject.apiVersion={API_VERSION}"),
     )
@@ -136,7 +136,7 @@ async def take_sight(kubectl: Kubectl, name: str, *, was_there: bool) -> Sight:
 async def _list_if_allowed(kubectl: Kubectl, kind: str, selection: str) -> Objects | str:
     """Return the objects, or a sentence for those who may not see them: the rest is worth showing."""
     try:
-        return await kubectl.list(kind, selection)
+        return await kubectl.read(kind, selection)
     except UnreadableError as error:
         if error.is_denied:
             return str(error)
