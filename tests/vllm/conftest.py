@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from toolorch_api.modelpool import ModelPoolSpec
+from toolorch_evaluator.cli import guard
 from toolorch_operator import programs
 from toolorch_operator.modelpool.command import serve_command
 from toolorch_operator.modelpool.memory import initial_effective
@@ -30,6 +31,7 @@ CACHE_GIB = 1
 class Served:
     """One vLLM under the launcher."""
 
+    spec: ModelPoolSpec
     command: list[str]
     url: str
     log: Path
@@ -67,11 +69,34 @@ def vllm_folder():
 
 
 @pytest.fixture(scope="session")
-def serve(vllm_folder, tmp_path_factory):
-    """`with serve(chat_template=None, **fields of a pool's spec) as served:` a vLLM that starts, and ends with it."""
+def vllm_environment(vllm_folder):
+    """What a vLLM on a CPU is started with, beside the rest of this environment."""
+    return {
+        "PATH": f"{vllm_folder / 'bin'}:{os.environ['PATH']}",
+        "VLLM_CPU_KVCACHE_SPACE": str(CACHE_GIB),
+        "VLLM_NO_USAGE_STATS": "1",
+        "HF_HUB_OFFLINE": "1",
+    }
+
+
+@pytest.fixture(scope="session")
+def guarded(tmp_path_factory):
+    """Where process groups are written that must end with the tests, also where these are killed: see guard.py."""
+    with subprocess.Popen(
+        [sys.executable, guard.__file__, str(END_SECONDS), str(tmp_path_factory.mktemp("guard"))],
+        stdin=subprocess.PIPE,
+        text=True,
+        bufsize=1,
+    ) as program:
+        yield program.stdin
+
+
+@pytest.fixture(scope="session")
+def serve(vllm_folder, vllm_environment, guarded, tmp_path_factory):
+    """`with serve(chat_template=None, effective=None, **fields of a pool's spec) as served:` a vLLM that starts."""
 
     @contextmanager
-    def serving(chat_template=None, **fields):
+    def serving(chat_template=None, effective=None, **fields):
         spec = ModelPoolSpec.model_validate(
             {"model": str(vllm_folder / "tiny-model"), "servedModelName": "tiny", **fields}
         )
@@ -80,27 +105,28 @@ def serve(vllm_folder, tmp_path_factory):
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
-        command = serve_command(spec, initial_effective(spec), port=port, host="127.0.0.1", chat_template=chat_template)
-        served = _start(vllm_folder, command, scratch, f"http://127.0.0.1:{port}")
+        effective = effective or initial_effective(spec)
+        command = serve_command(spec, effective, port=port, host="127.0.0.1", chat_template=chat_template)
+        served = Served(spec, command, f"http://127.0.0.1:{port}", *_start(vllm_environment, command, scratch))
+        group = served.program.pid
+        guarded.write(f"+{group}\n")
         try:
             yield served
         finally:
             if served.program.poll() is None:
                 served.stop()
+            guarded.write(f"-{group}\n")
 
     return serving
 
 
-def _start(folder, command, scratch, url):
+def _start(additions, command, scratch):
     log, word = scratch / "log", scratch / "termination-log"
     environment = {
         **os.environ,
-        "PATH": f"{folder / 'bin'}:{os.environ['PATH']}",
+        **additions,
         "TOOLORCH_TERMINATION_LOG": str(word),
-        "VLLM_CPU_KVCACHE_SPACE": str(CACHE_GIB),
         "VLLM_CACHE_ROOT": str(scratch / "cache"),
-        "VLLM_NO_USAGE_STATS": "1",
-        "HF_HUB_OFFLINE": "1",
     }
     with log.open("wb") as output:
         program = subprocess.Popen(
@@ -108,5 +134,6 @@ def _start(folder, command, scratch, url):
             env=environment,
             stdout=output,
             stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
-    return Served(command, url, log, word, program)
+    return log, word, program

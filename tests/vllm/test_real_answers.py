@@ -1,0 +1,98 @@
+"""What vLLM answers where it refuses, and what it counts, as the operator and the evaluator read it."""
+
+import asyncio
+
+import httpx
+import pytest
+
+from toolorch_api.pool_reasons import PoolReason
+from toolorch_evaluator.wire import classify
+from toolorch_operator.modelpool.observed import Exam
+from toolorch_operator.modelpool.progress import note_progress
+from toolorch_operator.models import examine, read_progress
+
+pytestmark = pytest.mark.vllm
+
+CONTEXT_TOKENS = 2048
+ANSWER_TOKENS = 1500
+LOOK_SECONDS, LOOKS = 0.2, 100
+HELLO = [{"role": "user", "content": "Hello"}]
+TOO_LONG = [{"role": "user", "content": "7" * 3 * CONTEXT_TOKENS}]
+
+
+@pytest.fixture(scope="module")
+def served(serve):
+    """A server that was given no tool-call parser."""
+    with serve() as served:
+        served.wait_until_healthy()
+        yield served
+
+
+@pytest.fixture
+async def client():
+    async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
+        yield client
+
+
+@pytest.mark.parametrize(
+    ("calls_tools", "reason"),
+    [
+        pytest.param(True, PoolReason.AUTO_TOOL_CHOICE_DISABLED, id="that shall call tools"),
+        pytest.param(False, PoolReason.SERVES_MODEL, id="that need not call tools"),
+    ],
+)
+async def test_without_a_parser_the_preflight_of_a_model(served, client, calls_tools, reason):
+    exam = Exam("tiny", calls_tools, {}, 100, "pool")
+    seen = await examine(f"{served.url}/v1", client, exam)
+    assert (seen.preflight.reason, seen.preflight.passed) == (reason, not calls_tools)
+
+
+@pytest.mark.parametrize(
+    ("more", "status", "is_overflow"),
+    [
+        pytest.param({"messages": TOO_LONG}, 400, True, id="a conversation that is too long"),
+        pytest.param({"max_tokens": 2 * CONTEXT_TOKENS}, 400, False, id="an answer that never fits"),
+        pytest.param({"model": "another"}, 404, False, id="a model that it does not serve"),
+    ],
+)
+async def test_only_what_the_conversation_has_grown_to_is_scored_as_the_models_failure(
+    served, client, more, status, is_overflow
+):
+    body = {"model": "tiny", "messages": HELLO, **more}
+    answer = await client.post(f"{served.url}/v1/chat/completions", json=body)
+    trouble = classify(answer.status_code, answer.text, max_tokens=body.get("max_tokens"))
+    assert (answer.status_code, trouble.overflow, trouble.passing) == (status, is_overflow, False), answer.text
+
+
+async def test_an_answer_that_may_take_the_whole_context_gets_what_the_conversation_leaves(served, client):
+    body = {"model": "tiny", "messages": HELLO, "max_tokens": CONTEXT_TOKENS, "ignore_eos": True}
+    answer = (await client.post(f"{served.url}/v1/chat/completions", json=body)).json()
+    assert answer["usage"]["total_tokens"] == CONTEXT_TOKENS
+    assert answer["choices"][0]["finish_reason"] == "length"
+
+
+async def test_its_metrics_tell_whether_it_works_and_whether_it_moves(served, client):
+    before = await read_progress(served.url, client)
+    body = {"model": "tiny", "messages": HELLO, "max_tokens": ANSWER_TOKENS, "ignore_eos": True}
+    asked = asyncio.create_task(client.post(f"{served.url}/v1/chat/completions", json=body))
+    looks = []
+    while not asked.done():
+        looks.append(await read_progress(served.url, client))
+        await asyncio.sleep(LOOK_SECONDS)
+    # The last step is counted when the answer is on its way.
+    for _ in range(LOOKS):
+        after = await read_progress(served.url, client)
+        if not after.running:
+            break
+        await asyncio.sleep(LOOK_SECONDS)
+    usage = (await asked).json()["usage"]
+    moved = [new - old for new, old in zip(after.counters, before.counters, strict=True)]
+    assert before.running == 0
+    assert moved[:2] == [usage["prompt_tokens"], ANSWER_TOKENS]
+    assert moved[2] >= ANSWER_TOKENS
+    working = [look for look in looks if look.running == 1]
+    assert len({look.counters for look in working}) > 1
+    note = None
+    for second, look in enumerate(looks):
+        note = note_progress(note, look, float(second))
+    assert note.stalled_seconds < len(looks) / 2
