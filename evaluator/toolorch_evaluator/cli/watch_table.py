@@ -11,6 +11,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from toolorch_api.conditions import RunCondition, find_condition
 from toolorch_evaluator.cli.sight import Happening, Pool, Shard, Sight
 from toolorch_evaluator.cli.table import age
 
@@ -31,7 +32,13 @@ def render(sight: Sight, rate: float | None, now: datetime) -> RenderableType:
         parts += ["", _shards(sight.shards, now)]
     if sight.events:
         parts += ["", _events(sight.events, now)]
-    return Group(*parts, *(Text(note, style="yellow") for note in sight.notes))
+    return Group(*parts, *(Text(line, style="yellow") for line in (*find_stall(sight), *sight.notes)))
+
+
+def find_stall(sight: Sight) -> list[str]:
+    """Return why the run will not go on by itself, such as a spec that cannot work; nothing where it may."""
+    said = find_condition(sight.run.status.conditions, RunCondition.STALLED)
+    return [f"Stalled: {said.reason}: {said.message}"] if said is not None and said.status == "True" else []
 
 
 def describe(sight: Sight, rate: float | None) -> str:
@@ -53,6 +60,7 @@ def tell_changes(before: Sight | None, after: Sight, rate: float | None) -> list
     lines += [f"{_mark(e)}{e.about}: {e.reason}: {e.message}" for e in after.events if e not in known.events]
     if before is None or before.run.status != after.run.status:
         lines.append(f"{after.run.name}: {describe(after, rate)}")
+    lines += [line for line in find_stall(after) if before is None or line not in find_stall(before)]
     return lines + [note for note in after.notes if note not in known.notes]
 
 

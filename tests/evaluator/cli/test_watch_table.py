@@ -180,6 +180,13 @@ def test_without_a_terminal_each_change_is_one_line():
     ]
 
 
+def test_a_run_that_cannot_go_on_by_itself_says_why():
+    said = {"type": "Stalled", "status": "True", "reason": "InvalidSpec", "message": "spec.trials: at least 1"}
+    stalled = sight(run_raw(conditions=[said | {"lastTransitionTime": at(minutes=1)}]))
+    assert text_of(stalled)[-1] == "Stalled: InvalidSpec: spec.trials: at least 1"
+    assert tell_changes(sight(), stalled, None)[-1] == "Stalled: InvalidSpec: spec.trials: at least 1"
+
+
 def test_the_end_says_the_score_with_n_both_ways_and_where_the_report_is():
     units = {"total": 10, "done": 8, "passed": 4}
     status = {"score": "0.500", "scoreScheduled": "0.400", "interval": "0.22–0.78", "reason": "RunComplete"}

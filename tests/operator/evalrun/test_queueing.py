@@ -1,5 +1,6 @@
 """Runs in a queue of Kueue, and Jobs whose pods the API server refuses: who starts them, and what the run says."""
 
+import random
 from datetime import timedelta
 
 import pytest
@@ -121,6 +122,42 @@ def test_suspending_a_queued_run_gives_its_quota_back_and_resuming_queues_the_sa
     for turn in range(40):
         world.work(turn)
     assert (done, len(world.executed), len(set(world.executed))) == (1, 10, 10)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_whatever_kueue_and_the_user_do_a_queued_run_ends_and_no_finished_unit_runs_again(world, seed):
+    chance = random.Random(seed)
+
+    def look():
+        decided = world.tick()
+        assert [m for m in decided.apply if m["kind"] == "Job"] == [], "suspend is Kueue's"
+
+    for _ in range(60):
+        job = chance.choice(list(world.jobs) or [""])
+        act = chance.choice(("look", "look", "work", "work", "kueue", "kueue", "suspend", "delete", "reap"))
+        if act == "look":
+            look()
+        elif act == "work":
+            world.work(chance.randrange(3))
+        elif act == "kueue" and job:
+            world.admit(job, chance.random() < 0.8)
+        elif act == "suspend":
+            world.raw["spec"]["suspend"] = chance.random() < 0.3
+        elif act == "delete":
+            world.delete_job(job)
+        elif act == "reap":
+            world.reap()
+    world.raw["spec"]["suspend"] = False
+    for turn in range(200):
+        if world.report_is_decided():
+            break
+        for job in world.jobs:
+            world.admit(job)
+        look()
+        world.reap()
+        world.work(turn)
+    assert (world.status.reason, world.report_is_decided()) == ("RunComplete", True)
+    assert len(world.executed) == len(set(world.executed)) == 10
 
 
 def lack_pods(world, job, **status):
