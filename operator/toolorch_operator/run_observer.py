@@ -10,17 +10,21 @@ from dataclasses import replace
 
 from toolorch_api import evalrun
 from toolorch_api.evalrun import EvalRun
+from toolorch_api.run_input import Baseline
 from toolorch_operator.cluster import Cluster
 from toolorch_operator.defaults import Defaults
 from toolorch_operator.errors import Denied, StorageError
 from toolorch_operator.evalrun import observed as run_views
+from toolorch_operator.evalrun.gate import parse_baseline
 from toolorch_operator.evalrun.observed import ObservedRun, StorageView
 from toolorch_operator.evalrun.output import resolve_output
+from toolorch_operator.evalrun.settled import is_finished
 from toolorch_operator.evalrun.wants import wanted_facts, wanted_refusals
 from toolorch_operator.facts import Facts
 from toolorch_operator.observation import Observation, children_selector, is_of_this_life, own_children
 from toolorch_operator.resources import (
     CONFIG_MAPS,
+    EVAL_RUNS,
     EVENTS,
     JOBS,
     MODEL_POOLS,
@@ -44,12 +48,13 @@ class RunObserver:
         meta = run.metadata
         selector = children_selector(evalrun.KIND, meta.name)
         output = resolve_output(run, self._defaults)
-        raw_jobs, raw_pods, raw_maps, pools, secret = await asyncio.gather(
+        raw_jobs, raw_pods, raw_maps, pools, secret, baseline = await asyncio.gather(
             self._cluster.list(JOBS, meta.namespace, selector),
             self._cluster.list(PODS, meta.namespace, selector),
             self._cluster.list(CONFIG_MAPS, meta.namespace, selector),
             self._pools(run),
             self._secret(meta.namespace, output.secret if output else ""),
+            self._baseline(run),
         )
         jobs = own_children(JOBS, raw_jobs, meta.uid)
         maps = own_children(CONFIG_MAPS, raw_maps, meta.uid)
@@ -59,6 +64,7 @@ class RunObserver:
             jobs={name: run_views.parse_job(job) for name, job in jobs.items()},
             pods=tuple(run_views.parse_pod(p) for p in raw_pods if is_of_this_life(p, meta)),
             config_maps=frozenset(maps),
+            baseline=baseline,
         )
         seen = replace(seen, refusals=await self._refusals(meta.namespace, seen))
         live = {(JOBS.kind, n): j for n, j in jobs.items()} | {(CONFIG_MAPS.kind, n): m for n, m in maps.items()}
@@ -85,6 +91,14 @@ class RunObserver:
         names = run.spec.roles.pools()
         found = await asyncio.gather(*(self._cluster.get(MODEL_POOLS, run.metadata.namespace, n) for n in names))
         return {name: run_views.parse_pool(raw) for name, raw in zip(names, found, strict=True) if raw is not None}
+
+    async def _baseline(self, run: EvalRun) -> Baseline | None:
+        """Return what the gate compares with; None without a gate, and where nobody asks any more."""
+        gate = run.spec.gate
+        if gate is None or is_finished(run.status):
+            return None
+        raw = await self._cluster.get(EVAL_RUNS, run.metadata.namespace, gate.baseline)
+        return parse_baseline(run, raw, self._defaults)
 
     async def _secret(self, namespace: str, name: str) -> dict[str, str] | None:
         """Return a Secret's keys decoded, nothing where none is named, None where it does not exist."""

@@ -18,6 +18,7 @@ from toolorch_api.evalrun_status import UnitCounts
 from toolorch_api.shard import Summary
 from toolorch_operator.defaults import Defaults
 from toolorch_operator.evalrun.audit import Audit
+from toolorch_operator.evalrun.gate import say_gate
 from toolorch_operator.evalrun.names import report_job
 from toolorch_operator.evalrun.objects import build_report_job, build_suspension
 from toolorch_operator.evalrun.observed import ObservedRun
@@ -70,12 +71,13 @@ def await_summary(run: EvalRun, observed: ObservedRun, defaults: Defaults, cause
     """Return the step of a run whose verdict needs the report's counts."""
     summary, job = observed.storage.summary, observed.jobs[report_job(run)]
     if summary is None and job.has_ended:
-        return finish(run, run.status.units, cause, {}, say_report(run, observed), now)
+        end = finish(run, run.status.units, cause, {}, say_report(run, observed), now)
+        return replace(end, says={**end.says, **say_gate(run, None)})
     if summary is None:
         return Step({RunCondition.REPORT_READY: say_reporting(observed, job.name)}, requeue=LOOK_AGAIN)
     changes = summary_fields(run, summary, defaults)
     end = finish(run, changes["units"], cause, changes, say_report(run, observed), now)
-    return Step({**end.says, **say_suspects(run, summary)}, end.changes)
+    return Step({**end.says, **say_suspects(run, summary), **say_gate(run, summary)}, end.changes)
 
 
 def follow_report(run: EvalRun, observed: ObservedRun, defaults: Defaults) -> Step:
@@ -83,10 +85,11 @@ def follow_report(run: EvalRun, observed: ObservedRun, defaults: Defaults) -> St
     name, summary = report_job(run), observed.storage.summary
     job = observed.jobs.get(name)
     if summary is not None:
-        says = {RunCondition.REPORT_READY: say_report(run, observed), **say_suspects(run, summary)}
+        said = {**say_suspects(run, summary), **say_gate(run, summary)}
+        says = {RunCondition.REPORT_READY: say_report(run, observed), **said}
         return Step(says, summary_fields(run, summary, defaults))
     if job is not None and job.has_ended and observed.storage.reachable:
-        return Step({RunCondition.REPORT_READY: say_report(run, observed)})
+        return Step({RunCondition.REPORT_READY: say_report(run, observed), **say_gate(run, None)})
     absent = job is None and observed.storage.reachable and not observed.live_pods(name)
     create = (build_report_job(run, defaults),) if absent else ()
     return Step({RunCondition.REPORT_READY: say_reporting(observed, name)}, create=create, requeue=LOOK_AGAIN)

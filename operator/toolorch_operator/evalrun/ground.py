@@ -8,6 +8,7 @@ from typing import Any
 from toolorch_api.conditions import RunCondition, RunReason
 from toolorch_api.evalrun import EvalRun, spec_hash
 from toolorch_operator.defaults import Defaults
+from toolorch_operator.evalrun.gate import say_baseline
 from toolorch_operator.evalrun.names import input_config_map
 from toolorch_operator.evalrun.objects import build_input
 from toolorch_operator.evalrun.observed import ObservedRun
@@ -23,6 +24,7 @@ def add_ground(run: EvalRun, observed: ObservedRun, defaults: Defaults, step: St
         RunCondition.POOLS_READY: say_pools(run, observed),
         # The frame says so of a spec that cannot work; one that comes this far can.
         RunCondition.STALLED: Says(False, RunReason.NOT_STALLED),
+        **say_baseline(run, observed),
     }
     changes: dict[str, Any] = {}
     if output is not None:
@@ -44,7 +46,7 @@ def _add_input(run: EvalRun, observed: ObservedRun, defaults: Defaults, step: St
     output, failed = resolve_output(run, defaults), step.says.get(RunCondition.FAILED)
     if output is None or not all_pools_exist(run, observed) or (failed is not None and failed.truth):
         return step
-    config_map = build_input(run, observed.pools, output.root, spec_hash(run.spec))
+    config_map = build_input(run, observed.pools, output.root, spec_hash(run.spec), observed.baseline)
     if input_config_map(run) in observed.config_maps:
         return replace(step, apply=(config_map, *step.apply))
     return replace(step, create=(config_map, *step.create))

@@ -7,7 +7,7 @@ from typing import Any
 
 from toolorch_api.evalrun import KIND, EvalRun
 from toolorch_api.meta import LABEL_ATTEMPT, LABEL_STEP, child_labels
-from toolorch_api.shard import ExitCode, PoolInput, RunInput
+from toolorch_api.shard import Baseline, ExitCode, PoolInput, RunInput
 from toolorch_operator.defaults import Defaults
 from toolorch_operator.evalrun.names import attempt_job, input_config_map, plan_job, report_job
 from toolorch_operator.evalrun.observed import PoolView
@@ -27,8 +27,10 @@ POD_FAILURE_RULES: list[dict[str, Any]] = [
 ]
 
 
-def build_input(run: EvalRun, pools: Mapping[str, PoolView], root: str, spec_hash: str) -> Manifest:
-    """Return the ConfigMap with run.json, the same text for the same spec."""
+def build_input(
+    run: EvalRun, pools: Mapping[str, PoolView], root: str, spec_hash: str, baseline: Baseline | None = None
+) -> Manifest:
+    """Return the ConfigMap with run.json, the same text for the same spec and baseline."""
     told = RunInput(
         name=run.metadata.name,
         namespace=run.metadata.namespace,
@@ -37,6 +39,7 @@ def build_input(run: EvalRun, pools: Mapping[str, PoolView], root: str, spec_has
         spec_hash=spec_hash,
         root=root,
         pools={name: _build_pool_input(pools[name]) for name in run.spec.roles.pools()},
+        baseline=baseline,
     )
     return {
         "apiVersion": "v1",

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from toolorch_api.meta import LABEL_ATTEMPT, LABEL_STEP
-from toolorch_api.shard import Assignment, Manifest, Progress, Summary
+from toolorch_api.shard import Assignment, Baseline, Manifest, Progress, Summary
 from toolorch_operator.evalrun.views import JobView, PodView, PoolView
 from toolorch_operator.queueing import find_queue
 
@@ -67,6 +67,8 @@ class ObservedRun:
     refusals: Mapping[str, str] = field(default_factory=dict)
     """By Job: why the API server took no more of its pods, for Jobs that lack some."""
     storage: StorageView = StorageView()
+    baseline: Baseline | None = None
+    """What spec.gate compares with; None without a gate."""
 
     def describe_waiting(self, job: str) -> str:
         """Return "; 2 pods wait: Unschedulable" for pods of a Job that cannot start; empty where none is."""

@@ -30,9 +30,19 @@ QUIET_REASONS = frozenset(
 )
 """Reasons of Progressing that another condition's Event tells already."""
 BAD_REASONS = frozenset(
-    {RunReason.STORAGE_UNAVAILABLE, RunReason.REPORT_FAILED, RunReason.QUOTA_EXCEEDED, RunReason.PODS_REFUSED}
+    {
+        RunReason.STORAGE_UNAVAILABLE,
+        RunReason.REPORT_FAILED,
+        RunReason.QUOTA_EXCEEDED,
+        RunReason.PODS_REFUSED,
+        RunReason.GATE_BREACHED,
+        RunReason.BASELINE_UNAVAILABLE,
+        RunReason.BASELINE_DIFFERS,
+    }
 )
 """Reasons whose Event is a warning."""
+SILENT_GATES = frozenset({"", RunReason.NOT_STARTED, RunReason.REPORT_FAILED})
+"""Reasons of GatePassed that tell nothing new; empty: a run without a gate."""
 BAD_WHEN_TRUE = frozenset({RunCondition.FAILED, RunCondition.RESULTS_SUSPECT})
 TOLD_WHEN_TRUE = (
     RunCondition.PLANNED,
@@ -46,7 +56,8 @@ TOLD_WHEN_TRUE = (
 def compute_status(run: EvalRun, step: Step, now: datetime) -> EvalRunStatus:
     """Return the status after a step: its changes, every condition, and the columns made of them."""
     says = {**{t: _repeat(run.status, t) or first for t, first in AT_FIRST.items()}, **step.says}
-    conditions = list(run.status.conditions)
+    # The gate may be taken out of a spec while the run goes on.
+    conditions = [c for c in run.status.conditions if run.spec.gate or c.type != RunCondition.GATE_PASSED]
     moment = now.replace(microsecond=0)
     for type_, said in says.items():
         conditions = with_condition(
@@ -72,6 +83,8 @@ def build_events(before: EvalRunStatus, after: EvalRunStatus) -> tuple[Event, ..
         events += _tell_progressing(after)
     if _reason(after, RunCondition.REPORT_READY) == RunReason.REPORT_FAILED:
         events += _tell_once(before, after, RunCondition.REPORT_READY)
+    if _reason(after, RunCondition.GATE_PASSED) not in SILENT_GATES:
+        events += _tell_once(before, after, RunCondition.GATE_PASSED)
     return tuple(events)
 
 

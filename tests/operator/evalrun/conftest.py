@@ -12,6 +12,7 @@ from toolorch_api.evalrun_status import Usage
 from toolorch_api.keys import SUMMARY_KEY, assignment_key, error_key, progress_key, result_key
 from toolorch_api.shard import Assignment, Manifest, Progress, Summary
 from toolorch_operator.defaults import Defaults
+from toolorch_operator.evalrun.gate import parse_baseline
 from toolorch_operator.evalrun.names import attempt_job, report_job
 from toolorch_operator.evalrun.observed import ObservedRun, StorageView, parse_job, parse_pod, parse_pool
 from toolorch_operator.evalrun.plan import plan
@@ -62,6 +63,7 @@ class World:
         self.down = False
         self.now = NOW
         self.infra = set()
+        self.baseline = self.gate = None
         self.refusals = {}
         self.executed, self.assigned, self.attempts, self.events, self.writes = [], [], [], [], 0
         self.crash_after = None
@@ -88,6 +90,7 @@ class World:
             pods=tuple(parse_pod(p) for p in self.pods.values()),
             config_maps=frozenset(self.config_maps),
             refusals=self.refusals,
+            baseline=parse_baseline(self.run, self.baseline, DEFAULTS),
         )
         return replace(observed, storage=self.read(wanted_facts(self.run, observed)))
 
@@ -259,6 +262,7 @@ class World:
             spec_hash="h", total=total, scored=len(done), passed=passed, failed=len(done) - passed,
             infra_errors=len(self.keys("errors/")) if len(done) < total else 0, interval="i",
             score=f"{passed / len(done):.3f}" if done else "", score_scheduled=f"{passed / total:.3f}",
+            gate=self.gate,
         )  # fmt: skip
         self.storage[SUMMARY_KEY] = summary.model_dump_json(by_alias=True).encode()
         self._end(pod, 0)

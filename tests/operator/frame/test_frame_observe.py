@@ -143,6 +143,27 @@ async def test_a_run_that_has_not_begun_sees_pools_and_proves_that_storage_is_wr
     ]
 
 
+async def test_the_baseline_of_a_gate_costs_one_get_until_the_run_has_ended(frame):
+    complete = {
+        "type": "Complete",
+        "status": "True",
+        "reason": "RunComplete",
+        "lastTransitionTime": "2026-01-02T03:04:00Z",
+    }
+    earlier = frame.run()
+    earlier["metadata"] |= {"name": "earlier", "uid": "another"}
+    earlier["status"] = {"results": "memory://evals/runs/earlier-another", "conditions": [complete]}
+    cluster = Counting(frame.cluster(frame.pool(), earlier))
+    runs, _ = run_observer(frame, cluster)
+    raw = frame.run()
+    raw["spec"]["gate"] = {"baseline": "earlier", "maxDrop": 2}
+    observed = await runs.observe(EvalRun.model_validate(raw))
+    assert observed.seen.baseline.root == "memory://evals/runs/earlier-another"
+    assert cluster.requests.count("get evalruns") == 1
+    await runs.observe(EvalRun.model_validate(raw | {"status": {"conditions": [complete]}}))
+    assert cluster.requests.count("get evalruns") == 1
+
+
 async def test_without_its_secret_storage_is_not_touched(frame):
     runs, metrics = run_observer(frame, frame.cluster(), secret="s3")
     observed = await runs.observe(EvalRun.model_validate(frame.run()))
