@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 from toolorch_api.figures import decimals
@@ -46,5 +45,5 @@ def _shown(row: Row) -> dict[str, Any]:
 def _row_document(row: Row) -> dict[str, Any]:
     low, high = row.interval
     numbers = {"before": row.before, "after": row.after, "difference": row.difference, "low": low, "high": high}
-    counts = {name: value for name, value in asdict(row).items() if isinstance(value, str | int)}
-    return {**counts, **{name: round(value, 5) for name, value in numbers.items()}}
+    counts = {"tasks": row.tasks, "units": row.pairs, "lost": row.lost, "gained": row.gained}
+    return {"name": row.name, **counts, **{name: round(value, 5) for name, value in numbers.items()}}

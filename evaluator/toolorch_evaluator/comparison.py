@@ -131,7 +131,7 @@ def judge(comparison: Comparison, max_drop: float) -> GateOutcome:
         return GateOutcome(passed=True, reason=RunReason.GATE_HELD, message=message)
     if high < -max_drop:
         return GateOutcome(passed=False, reason=RunReason.GATE_BREACHED, message=message)
-    more = f"{message}: too few tasks to tell"
+    more = f"{message}, and the interval lies on both sides of that"
     return GateOutcome(reason=RunReason.GATE_INCONCLUSIVE, message=more)
 
 

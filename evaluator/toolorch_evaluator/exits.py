@@ -37,7 +37,7 @@ class StorageError(StepError):
     code = ExitCode.INFRA
 
 
-def leave(code: ExitCode) -> NoReturn:
+def leave(code: int) -> NoReturn:
     """End the process with a code, past the interpreter's own teardown.
 
     obstore's threads still let go of Python objects when the last answer is long there; one that does so while the

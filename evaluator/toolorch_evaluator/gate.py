@@ -35,7 +35,7 @@ async def hold_against_baseline(run: RunInput, after: Side, open_folder: OpenFol
     if not baseline.root:
         return _unavailable(baseline.problem or f"run.json does not say where the results of {gate.baseline} are")
     try:
-        before = await read_side(open_folder(baseline.root))
+        before = await read_side(open_folder(baseline.root), baseline.name)
     except StepError as error:
         return _unavailable(f"{baseline.name} at {baseline.root}: {error.message}")
     comparison = compare(before, after)

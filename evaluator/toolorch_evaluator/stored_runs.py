@@ -58,14 +58,17 @@ async def read_results(
     return found
 
 
-async def read_side(results: Results) -> Side:
-    """Read a run as one side of a comparison; raises StorageError or BadInputError where there is no run."""
+async def read_side(results: Results, name: str) -> Side:
+    """Read a run as one side of a comparison; `name` is for one that does not know its own.
+
+    Raises StorageError or BadInputError where there is no run.
+    """
     manifest = await read_manifest(results)
     document = await read_provenance(results)
     units = {result_key(unit): unit for unit in (Unit(*u) for u in manifest.units)}
     finals = await read_results(results, manifest, RESULTS_PREFIX, units)
     benchmark = document.get("spec", {}).get("benchmark", {}).get("name", "")
-    return build_side(document.get("name", ""), benchmark, manifest, finals)
+    return build_side(document.get("name") or name, benchmark, manifest, finals)
 
 
 def build_side(name: str, benchmark: str, manifest: Manifest, finals: Mapping[Unit, Result]) -> Side:

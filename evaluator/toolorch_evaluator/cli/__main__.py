@@ -75,7 +75,7 @@ def run(
     Pools become local model servers, which end with the run unless --keep-servers is given. The same command again
     resumes an interrupted run, and shows a finished one.
 
-    Exit codes: 0 complete, 2 bad input, 3 failed, 130 interrupted.
+    Exit codes: 0 complete, 1 complete and its gate is breached, 2 bad input, 3 failed, 130 interrupted.
     """
     with foreseen():
         # Imported here: --help and --version need none of it.
@@ -114,6 +114,31 @@ def watch(
 
         kubectl = Kubectl("kubectl", namespace, context)
         asyncio.run(until_terminated(watch_run(kubectl, name, Console(), once=once)))
+
+
+@app.command()
+def compare(
+    before: Annotated[str, typer.Argument(metavar="A", help="Run to compare with: name, folder or URI.")],
+    after: Annotated[str, typer.Argument(metavar="B", help="Run that may be better or worse.")],
+    max_drop: Annotated[
+        float | None, typer.Option("--max-drop", metavar="POINTS", min=0, max=100, help="Gate: points that B may lose.")
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder in which names are.")] = Path(
+        "toolorch-runs"
+    ),
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Compare two stored runs over the tasks that both have scored: the paired difference with a 95 % interval.
+
+    A run on a cluster is given by its URI, which stands in the column RESULTS of kubectl get evalruns -o wide; the
+    storage's credentials come from the environment.
+
+    Exit codes: 0; 1 the drop is larger than --max-drop, the whole interval says so; 2 bad input. Where the interval
+    covers both, the words say inconclusive and the code is 0.
+    """
+    from toolorch_evaluator.cli.compare import CompareRequest, compare_and_leave
+
+    compare_and_leave(CompareRequest(before, after, output, max_drop, as_json))
 
 
 @servers.callback(invoke_without_command=True)

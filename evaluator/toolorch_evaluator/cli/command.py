@@ -10,10 +10,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from toolorch_api.conditions import RunCondition, is_true
+from toolorch_api.conditions import RunCondition, Truth, find_condition, is_true
 from toolorch_evaluator.cli.display import open_display, render_end, render_score
 from toolorch_evaluator.cli.documents import RunDocuments, load_run
-from toolorch_evaluator.cli.errors import RunFailedError
+from toolorch_evaluator.cli.errors import GateBreachedError, RunFailedError
 from toolorch_evaluator.cli.identity import identified, run_uid, scaled
 from toolorch_evaluator.cli.machine import furnish, point_elsewhere
 from toolorch_evaluator.cli.notes import answering, notes_folder, read_notes
@@ -51,6 +51,9 @@ async def carry_out(request: Request, scratch: Path, out: Console, err: Console)
         out.print(line, markup=False, highlight=False, soft_wrap=True)
     if not is_true(outcome.run.status.conditions, RunCondition.COMPLETE):
         raise RunFailedError(f"{outcome.run.metadata.name} failed: {outcome.run.status.reason}")
+    gate = find_condition(outcome.run.status.conditions, RunCondition.GATE_PASSED)
+    if gate is not None and gate.status is Truth.FALSE:
+        raise GateBreachedError(f"{outcome.run.metadata.name}: the gate is breached: {gate.message}")
 
 
 def _prepare(

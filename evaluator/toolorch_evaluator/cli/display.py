@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from toolorch_api.conditions import RunCondition, Truth, find_condition
 from toolorch_api.crd import POOL_COLUMNS, RUN_COLUMNS
 from toolorch_api.evalrun import EvalRun
 from toolorch_evaluator.cli.table import render_table
@@ -20,6 +21,8 @@ from toolorch_evaluator.cli.table import render_table
 _PLAIN_SECONDS = 5.0
 # A cluster has no such column: there a pool outlives every run.
 _SERVERS = {"name": "SERVERS", "type": "string", "jsonPath": ".servers"}
+
+_GATES = {Truth.TRUE: "held", Truth.FALSE: "breached", Truth.UNKNOWN: "unknown"}
 
 
 class Display(Protocol):
@@ -125,6 +128,9 @@ def render_score(run: EvalRun) -> list[str]:
         lines.append(f"score {status.score} over {units.done} scored units{interval}")
         if status.score_scheduled and units.done < units.total:
             lines.append(f"score {status.score_scheduled} over all {units.total} units, an unscored one counting 0")
+    gate = find_condition(status.conditions, RunCondition.GATE_PASSED)
+    if gate is not None:
+        lines.append(f"gate {_GATES[gate.status]}: {gate.message}")
     places = {"report": status.report, "results": status.results}
     return lines + [f"{what}: {_as_path(uri)}" for what, uri in places.items() if uri]
 

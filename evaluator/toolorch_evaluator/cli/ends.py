@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import typer
 
-from toolorch_evaluator.cli.errors import BadInputError, CommandExit, RunFailedError
+from toolorch_evaluator.cli.errors import BadInputError, CommandExit, GateBreachedError, RunFailedError
 
 
 @contextmanager
@@ -23,6 +23,8 @@ def foreseen(after: str = "the same command resumes the run") -> Iterator[None]:
         _end(CommandExit.BAD_INPUT, *error.sentences)
     except RunFailedError as error:
         _end(CommandExit.FAILED, str(error))
+    except GateBreachedError as error:
+        _end(CommandExit.BREACHED, str(error))
     except KeyboardInterrupt:
         _end(CommandExit.INTERRUPTED, f"interrupted; {after}")
     except asyncio.CancelledError:

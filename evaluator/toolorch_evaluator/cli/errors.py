@@ -7,8 +7,9 @@ from enum import IntEnum
 
 
 class CommandExit(IntEnum):
-    """Exit codes of `toolorch` besides 0, which means that the run is Complete."""
+    """Exit codes of `toolorch` besides 0, which means that the run is Complete and no gate is breached."""
 
+    BREACHED = 1
     BAD_INPUT = 2
     FAILED = 3
     INTERRUPTED = 130  # as a shell reports a command that SIGINT ended
@@ -25,3 +26,7 @@ class BadInputError(Exception):
 
 class RunFailedError(Exception):
     """The run cannot go on, or ended below what it must reach; the text is the reason as a sentence."""
+
+
+class GateBreachedError(Exception):
+    """The run is complete, and its score fell by more than its gate allows; the text says by how much."""

@@ -29,7 +29,7 @@ from toolorch_evaluator.cli.errors import BadInputError
 from toolorch_operator.evalrun.observed import StorageView
 from toolorch_operator.evalrun.wants import StorageWants
 
-_STATUS = "status.json"
+STATUS_FILE = "status.json"
 _LOGS = "logs"
 _T = TypeVar("_T", bound=StatusModel)
 
@@ -81,18 +81,18 @@ class RunFolder:
 
     def read_status(self) -> EvalRunStatus:
         """Return the status that an earlier command left; a cluster keeps it in the EvalRun."""
-        found = self._read(_STATUS, EvalRunStatus)
+        found = self._read(STATUS_FILE, EvalRunStatus)
         return found if found is not None else EvalRunStatus()
 
     def write_status(self, status: EvalRunStatus) -> None:
         """Keep the status for the next command."""
-        write_whole(self.path / _STATUS, status.model_dump_json(by_alias=True, indent=2).encode())
+        write_whole(self.path / STATUS_FILE, status.model_dump_json(by_alias=True, indent=2).encode())
 
     def forget_attempts(self) -> None:
         """Start counting attempts anew, as after a failed run; manifest, results and transcripts stay."""
         for part in ("attempts", PROGRESS_PREFIX, ERRORS_PREFIX, "report"):
             shutil.rmtree(self.path / part, ignore_errors=True)
-        (self.path / _STATUS).unlink(missing_ok=True)
+        (self.path / STATUS_FILE).unlink(missing_ok=True)
 
     def read_facts(self, wants: StorageWants) -> StorageView:
         """Read what the brain wants to know."""

@@ -13,6 +13,7 @@ from toolorch_evaluator.cli.children import Children
 from toolorch_evaluator.cli.folder import RunFolder, write_whole
 from toolorch_evaluator.cli.jobs import LocalJob
 from toolorch_evaluator.cli.pools import LocalPool
+from toolorch_evaluator.cli.stored import find_baseline
 from toolorch_operator.defaults import Defaults
 from toolorch_operator.evalrun.observed import ObservedRun, parse_pool
 from toolorch_operator.evalrun.plan import plan
@@ -34,6 +35,7 @@ class LocalRun:
         self._defaults = defaults
         self._jobs: dict[str, LocalJob] = {}
         self._config_maps: set[str] = set()
+        self._baseline = find_baseline(document, folder.path)
         self._endpoints: dict[str, str] = {}
 
     @property
@@ -62,6 +64,7 @@ class LocalRun:
             jobs={name: job.view() for name, job in self._jobs.items()},
             pods=tuple(pod for job in self._jobs.values() for pod in job.pods()),
             config_maps=frozenset(self._config_maps),
+            baseline=self._baseline,
         )
         return replace(observed, storage=self._folder.read_facts(wanted_facts(self.document, observed)))
 
