@@ -11,7 +11,14 @@ from toolorch_api.modelpool_status import Fetch, FetchState
 from toolorch_api.pool_reasons import PoolReason
 from toolorch_operator.defaults import Defaults
 from toolorch_operator.modelpool.fetch_job import PURPOSE, build_fetch_job, is_per_node, job_name, needs_fetch, purpose
-from toolorch_operator.modelpool.fetch_progress import Progress, add, parse_cause, parse_progress, parse_weights
+from toolorch_operator.modelpool.fetch_progress import (
+    Progress,
+    add,
+    find_last_failure,
+    parse_cause,
+    parse_progress,
+    parse_weights,
+)
 from toolorch_operator.modelpool.observed import JobView, ObservedPool
 from toolorch_operator.plan import Manifest, Ref
 
@@ -147,6 +154,10 @@ def _sentence(leg: _Leg, at: Progress) -> str:
     if leg.state is FetchState.FAILED:
         cause = parse_cause(leg.view)[-_FOREIGN_CHARACTERS:]
         return f"{job} could not fetch the model: {cause}; correct the spec, or delete the Job to try again"
+    failure = find_last_failure(leg.view)[-_FOREIGN_CHARACTERS:]
+    if leg.state is FetchState.RUNNING and failure:
+        # Between two tries lie up to 40 s: who waits should know by then what for.
+        return f"{job} is to try again to fetch the model: {failure}"
     if leg.state is FetchState.RUNNING:
         of_all = f" of {at.total_gib}" if at.total_gib else ""
         return f"{job} fetches the model: {at.done_gib or 0}{of_all} GiB so far"

@@ -58,8 +58,12 @@ def parse_progress(job: JobView) -> Progress:
 
 def parse_cause(job: JobView) -> str:
     """Return why a fetch failed, in one line."""
-    cause = _parse(job.message).get("msg") or job.message or "it left no word"
-    return " ".join(str(cause).split())
+    return find_last_failure(job) or " ".join(job.message.split()) or "it left no word"
+
+
+def find_last_failure(job: JobView) -> str:
+    """Return why the last try of a fetch failed, in one line; empty where it did not, or has not ended."""
+    return " ".join(str(_parse(job.message).get("msg") or "").split())
 
 
 def parse_weights(job: JobView) -> str | None:

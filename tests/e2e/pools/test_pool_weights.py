@@ -62,13 +62,17 @@ def _pools(pools, cache):
 def test_a_fetch_that_fails_is_told_with_its_cause(pools):
     status = pools.until_reason("absent", "FetchingModel")
     job = status["fetch"]["job"]
-    pools.look(lambda: pools.status(job, "job").get("failed"))
+    cause = "404: there is no model mock/skill-0"
     # The first failure tells all; three more with pauses in between would only take their time.
+    pools.look(
+        lambda: pools.condition("absent", "Ready")["message"],
+        lambda words: f"try again to fetch the model: {cause}" in words,
+    )
     pools.patch(job, {"spec": {"backoffLimit": 0}}, "job")
     status = pools.until_reason("absent", "FetchFailed")
     assert status["fetch"]["state"] == "Failed"
     ready = pools.condition("absent", "Ready")
-    assert "404: there is no model mock/skill-0" in ready["message"]
+    assert f"could not fetch the model: {cause}" in ready["message"]
     assert "correct the spec, or delete the Job to try again" in ready["message"]
     assert pools.condition("absent", "Stalled")["reason"] == "FetchFailed"
     assert len(pools.events("absent", "FetchFailed")) == 1

@@ -222,6 +222,16 @@ def test_a_failure_stays_says_why_and_what_to_do():
     assert plan(pool).create, "a deleted Job is made anew"
 
 
+def test_a_try_that_failed_is_told_before_the_next_one():
+    pool = make_pool()
+    job = job_of(pool)
+    report = {"v": 1, "done": 0, "weights": None, "msg": "line one\n401 Unauthorized"}
+    result = plan(pool, parse_job(job, [pod_of(job, state={"terminated": {"message": json.dumps(report)}})]))
+    assert (result.reason, result.is_done) == (PoolReason.FETCHING_MODEL, False)
+    assert result.holdup.endswith("is to try again to fetch the model: line one 401 Unauthorized")
+    assert plan(pool, running(job)).holdup.endswith("0 GiB so far"), "the next try is judged by itself"
+
+
 def test_a_corrected_spec_replaces_a_failed_job():
     job = failed(job_of(make_pool()))
     corrected = make_pool(env=[{"name": "HF_TOKEN", "value": "good"}])
