@@ -30,7 +30,7 @@ def find_run(text: str, output: Path, besides: Path | None = None) -> str:
     named = [f for f in output.glob(f"{text}-*") if _UID.fullmatch(f.name[len(text) :]) and _is_run(f)]
     found = [f.resolve() for f in named if besides is None or f.resolve() != besides.resolve()]
     if not found:
-        raise ValueError(f"there is no {'other ' if besides else ''}run {text} in {output}")
+        raise ValueError(f"there is no {'other ' if named else ''}run {text} in {output}")
     return max(found, key=lambda f: (f / MANIFEST_KEY).stat().st_mtime).as_uri()
 
 
