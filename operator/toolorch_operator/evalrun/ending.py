@@ -35,7 +35,7 @@ def fail(
 ) -> Step:
     """Return the step of a run that ends without a report: what still runs is suspended."""
     says = {**_say_end(Says(False, reason, message)), RunCondition.REPORT_READY: Says(False, reason)}
-    says |= {type_: Says(truth, reason, message) for type_, truth in also.items()}
+    says |= {type_: Says(truth, reason, message) for type_, truth in also.items()} | say_gate(run, None)
     return Step(says, {"eta": ""}, delete=release_jobs(observed), apply=stop_jobs(run, observed))
 
 

@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 import pytest
 
 from toolorch_api.shard import Baseline, Summary
-from toolorch_evaluator.gate import baseline_opener
+from toolorch_evaluator.comparison import Side
+from toolorch_evaluator.gate import baseline_opener, hold_against_baseline
 from toolorch_evaluator.report_step import report
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -51,16 +52,22 @@ PROBLEMS = {
 
 
 @pytest.mark.parametrize("name", PROBLEMS, ids=str)
-async def test_a_gate_without_a_baseline_is_unknown_and_the_report_is_written(gated, tmp_path, name):
+async def test_without_a_baseline_the_gate_is_unknown_and_says_why(make_world, tmp_path, name):
     baseline, words = PROBLEMS[name]
     (tmp_path / "other").mkdir()
     (tmp_path / "other/manifest.json").write_text("[]")
     if baseline is not None:
         baseline = baseline.model_copy(update={"root": baseline.root.replace("{tmp}", str(tmp_path))})
-    head, world = await gated([1, 0], baseline, maxDrop=5)
-    assert (head.gate.passed, head.gate.reason) == (None, "BaselineUnavailable")
-    assert words in head.gate.message
-    assert "Unknown: " in (world.folder / "store/report/report.md").read_text()
+    run = make_world(gate={"baseline": "old"}).run.model_copy(update={"baseline": baseline})
+    found = await hold_against_baseline(run, Side("run-1", "tau2", "d", {}), baseline_opener({}))
+    assert (found.outcome.passed, found.outcome.reason, found.comparison) == (None, "BaselineUnavailable", None)
+    assert words in found.outcome.message
+
+
+async def test_a_gate_that_cannot_tell_breaks_no_report(gated):
+    head, world = await gated([1, 0], Baseline(name="old", problem="EvalRun old does not exist"), maxDrop=5)
+    assert (head.gate.passed, head.gate.message) == (None, "EvalRun old does not exist")
+    assert "Unknown: EvalRun old does not exist." in (world.folder / "store/report/report.md").read_text()
     assert "comparison" not in world.object("report/summary.json")
 
 

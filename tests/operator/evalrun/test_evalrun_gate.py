@@ -113,6 +113,14 @@ def test_a_report_that_fails_leaves_the_gate_unknown(world):
     assert gate_passed(world)[:2] == ("Unknown", "ReportFailed")
 
 
+def test_a_run_that_ends_without_a_report_leaves_the_gate_unknown(world):
+    world.tick()
+    world.kill(code=42, message='{"reason": "NoTasks", "message": "no task is left by domains"}')
+    world.tick()
+    assert world.condition("Failed").status == "True"
+    assert gate_passed(world) == ("Unknown", "ReportFailed", "the report compares, and there is none")
+
+
 def test_an_evaluator_that_knows_no_gates_leaves_it_unknown(world):
     world.settle()
     assert gate_passed(world)[:2] == ("Unknown", "BaselineUnavailable")
