@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from toolorch_api.unit import Unit
+from toolorch_api.unit import Unit, slug
 
 RUN_KEY = "run.json"
 MANIFEST_KEY = "manifest.json"
@@ -12,6 +12,10 @@ RESULTS_PREFIX = "results/"
 ERRORS_PREFIX = "errors/"
 TRANSCRIPTS_PREFIX = "transcripts/"
 PROGRESS_PREFIX = "progress/"
+CLAIMS_PREFIX = "claims/"
+
+DURATIONS_FOLDER = "durations"
+"""Beside the runs' folders, below the output URI: how long tasks took, one object per run that ended."""
 
 
 def run_folder(name: str, uid: str) -> str:
@@ -47,3 +51,28 @@ def progress_key(attempt: int, shard: int) -> str:
 def profile_key(attempt: int, shard: int) -> str:
     """Key of a shard's call events."""
     return f"attempts/{attempt}/{shard}/events.jsonl.zst"
+
+
+def claims_folder(attempt: int, group: int) -> str:
+    """Prefix of all that a group of shards tells each other about an attempt's units."""
+    return f"{CLAIMS_PREFIX}{attempt}/{group}/"
+
+
+def claim_key(folder: str, block: int, generation: int) -> str:
+    """Key of a claim on a block of units; each taking over of a lapsed one is a generation of its own."""
+    return f"{folder}{block}.{generation}.json"
+
+
+def left_key(folder: str, pod: str) -> str:
+    """Key by which a pod says that it gives back what it has not ended."""
+    return f"{folder}left/{slug(pod)}.json"
+
+
+def finished_key(folder: str, shard: int) -> str:
+    """Key by which a shard says that all it ever claimed has ended."""
+    return f"{folder}finished/{shard}.json"
+
+
+def durations_key(benchmark: str, run_folder: str) -> str:
+    """Key of a run's durations, below the output URI."""
+    return f"{DURATIONS_FOLDER}/{slug(benchmark)}/{slug(run_folder)}.json"

@@ -44,7 +44,11 @@ class ProgressWriter:
 
     @contextlib.asynccontextmanager
     async def writing(self) -> AsyncIterator[None]:
-        """Write while the block runs; a write under way is awaited, so that the last word is the last."""
+        """Write while the block runs, once before it; a write under way is awaited, so that the last word is the last.
+
+        A shard is heard of before it claims anything: others tell by this object whether its claims still hold.
+        """
+        await self._try()
         beat = asyncio.create_task(self._beat())
         try:
             yield
@@ -60,17 +64,21 @@ class ProgressWriter:
 
     async def _beat(self) -> None:
         while not self._ending.is_set():
-            self._changed.clear()
-            try:
-                # One try: the next beat says more than a repetition of this one.
-                await self.write(finished=False, patience=0)
-            except StorageError as error:
-                log.warning("progress_unwritten", error=error.message)
-            await _first_of(self._ending, self._shortest)
-            await _first_of(self._changed, self._heartbeat - self._shortest)
+            await first_of(self._ending, self._shortest)
+            await first_of(self._changed, self._heartbeat - self._shortest)
+            if not self._ending.is_set():
+                await self._try()
+
+    async def _try(self) -> None:
+        self._changed.clear()
+        try:
+            # One try: the next beat says more than a repetition of this one.
+            await self.write(finished=False, patience=0)
+        except StorageError as error:
+            log.warning("progress_unwritten", error=error.message)
 
 
-async def _first_of(event: asyncio.Event, seconds: float) -> None:
+async def first_of(event: asyncio.Event, seconds: float) -> None:
     """Return when the event is set or the seconds are over."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol, TypeVar
@@ -133,9 +133,14 @@ class Results:
     async def list_keys(self, prefix: str) -> list[str]:
         """List the keys below a prefix, one request per 1000 keys."""
 
-        async def read() -> list[str]:
+        return list(await self.list_times(prefix))
+
+    async def list_times(self, prefix: str) -> dict[str, datetime]:
+        """List keys below a prefix with the time of each one's last write, by the store's own clock."""
+
+        async def read() -> dict[str, datetime]:
             pages = self._store.list(prefix, chunk_size=PAGE)
-            return [item["path"] async for page in pages for item in page]
+            return {item["path"]: item["last_modified"] async for page in pages for item in page}
 
         return await self._patiently(read, prefix)
 

@@ -1,17 +1,20 @@
-"""The shard loop: skip what is finished, work on so many units at a time, drain when told to, say how far it is."""
+"""The shard loop: units from the shared queue, so many at a time as the spec says now; drain when told to.
+
+How many at a time may change while the shard runs: more lanes are opened, or lanes close as their units end.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol, cast
 
 import structlog
 
-from toolorch_api.keys import RESULTS_PREFIX, TRANSCRIPTS_PREFIX, profile_key, result_key, transcript_key
+from toolorch_api.keys import profile_key, result_key, transcript_key
 from toolorch_api.shard import ExitCode, Result, Unit
-from toolorch_evaluator.conduct import Conductor
+from toolorch_evaluator.claims import ClaimQueue
 from toolorch_evaluator.exits import StorageError
 from toolorch_evaluator.profile import Profile
 from toolorch_evaluator.progress import ProgressWriter
@@ -25,79 +28,110 @@ GRACE_SECONDS = 20.0
 # The profile is evidence, not result: an end is not held up for it.
 PROFILE_PATIENCE = 5.0
 LAST_WORD_PATIENCE = 5.0
+# Between looks at how many units may run at once: a file's time stamp; the kubelet renews it about once a minute.
+WIDTH_SECONDS = 5.0
+
+
+class Conducts(Protocol):
+    """Brings one unit to its end and stores how it ended."""
+
+    async def conduct(self, unit: Unit, has_transcript: bool) -> Result:
+        """Raise StorageError where the end cannot be stored."""
+        ...
 
 
 @dataclass(slots=True)
 class Shard:
     """A shard at work."""
 
-    units: Sequence[Unit]
-    conductor: Conductor
+    conductor: Conducts
+    queue: ClaimQueue
+    talked: set[str]
+    """Keys of the transcripts that were there at the start."""
     results: Results
     tally: Tally
     progress: ProgressWriter
     profile: Profile
     stop: asyncio.Event
     """Set by SIGTERM: begin nothing more."""
+    width: Callable[[], int]
+    """Units that may run at once, as of now."""
     grace: float = GRACE_SECONDS
+    _lanes: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def run(self) -> ExitCode:
-        """Bring all units to their end, or as many as SIGTERM leaves time for; raises StorageError."""
-        done = set(await self.results.list_keys(RESULTS_PREFIX))
-        talked = set(await self.results.list_keys(TRANSCRIPTS_PREFIX))
-        await self._count([u for u in self.units if result_key(u) in done])
-        missing = [u for u in self.units if result_key(u) not in done]
-        log.info("shard_begins", units=len(self.units), missing=len(missing))
+        """Run units until none is left for this shard, or as many as SIGTERM leaves time for; raises StorageError."""
+        await self._count(await self.queue.inherit())
+        log.info("shard_begins", share=self.tally.total, ended=self.tally.ended)
+        finished = False
         try:
             async with self.progress.writing():
-                await self._work(deque(missing), talked)
+                finished = await self._work()
         finally:
-            finished = self.tally.ended == self.tally.total
             # Only a finished shard's last word is worth a long wait: any other shard is looked for in the results.
             patience = None if finished else LAST_WORD_PATIENCE
-            await asyncio.gather(self.progress.write(finished, patience), self._keep_profile())
-        log.info("shard_ends", ended=self.tally.ended, total=self.tally.total, finished=finished)
+            words = (self.progress.write(finished, patience), self.queue.leave(finished, LAST_WORD_PATIENCE))
+            await asyncio.gather(*words, self._keep_profile())
+        log.info("shard_ends", ended=self.tally.ended, share=self.tally.total, finished=finished)
         return ExitCode.OK if finished else ExitCode.DRAINED
 
-    async def _count(self, finished: Sequence[Unit]) -> None:
-        """Count what an earlier pod of this shard finished; costs requests only after a restart."""
-        async for _, body in self.results.get_all(map(result_key, finished)):
+    async def _count(self, ended: Sequence[Unit]) -> None:
+        """Count what an earlier pod of this shard ended; costs requests only after a restart."""
+        async for _, body in self.results.get_all(map(result_key, ended)):
             self.tally.add(Result.model_validate_json(body))
 
-    async def _work(self, missing: deque[Unit], talked: set[str]) -> None:
-        width = min(self.conductor.run.spec.concurrency_per_shard, len(missing))
-        lanes = [asyncio.create_task(self._lane(missing, talked)) for _ in range(width)]
-        drain = asyncio.create_task(self._drain(lanes))
+    async def _work(self) -> bool:
+        """Work until every lane has run dry, or drain; return whether it was the former."""
+        self._open_lanes()
+        drain, clock = asyncio.create_task(self._drain()), asyncio.get_running_loop()
+        due = clock.time() + WIDTH_SECONDS
         try:
-            await asyncio.gather(*lanes)
-        except asyncio.CancelledError:
-            if not self.stop.is_set():
-                raise  # somebody else's cancellation, not the drain's
+            while self._lanes:
+                ended, _ = await asyncio.wait(self._lanes, timeout=WIDTH_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+                self._lanes -= ended
+                for lane in ended:
+                    if not lane.cancelled():
+                        lane.result()
+                if clock.time() >= due:
+                    self._open_lanes()
+                    due = clock.time() + WIDTH_SECONDS
         finally:
-            for task in (*lanes, drain):
+            for task in (*self._lanes, drain):
                 task.cancel()
-            await asyncio.gather(*lanes, drain, return_exceptions=True)
+            await asyncio.gather(*self._lanes, drain, return_exceptions=True)
+        return not self.stop.is_set()
 
-    async def _drain(self, lanes: Sequence[asyncio.Task[None]]) -> None:
+    def _open_lanes(self) -> None:
+        while len(self._lanes) < self.width() and not self.stop.is_set():
+            self._lanes.add(asyncio.create_task(self._lane()))
+
+    async def _drain(self) -> None:
         """Once told to stop, give running units their time, then give them back."""
         await self.stop.wait()
         log.info("shard_drains", running=self.tally.running, grace=self.grace)
-        await asyncio.wait(lanes, timeout=self.grace)
-        for lane in lanes:
+        await asyncio.sleep(self.grace)
+        for lane in self._lanes:
             lane.cancel()
 
-    async def _lane(self, missing: deque[Unit], talked: set[str]) -> None:
-        while missing and not self.stop.is_set():
-            unit = missing.popleft()
+    async def _lane(self) -> None:
+        while (unit := await self._next()) is not None:
             self.tally.running += 1
             self.progress.touch()
             try:
-                result = await self.conductor.conduct(unit, transcript_key(unit) in talked)
+                talked = transcript_key(unit) in self.talked or unit in self.queue.taken_over
+                result = await self.conductor.conduct(unit, talked)
                 self.tally.add(result)
             finally:
                 self.tally.running -= 1
                 self.progress.touch()
             log.info("unit_ended", unit=unit.key, status=result.status, cause=result.cause, why=result.message[:200])
+
+    async def _next(self) -> Unit | None:
+        if len(self._lanes) > self.width():
+            # Out of the count at once, or all lanes would leave together.
+            self._lanes.discard(cast("asyncio.Task[None]", asyncio.current_task()))
+            return None
+        return await self.queue.next()
 
     async def _keep_profile(self) -> None:
         if not self.profile.count:

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TypeVar
 
 from pydantic import ValidationError
 
-from toolorch_api.keys import MANIFEST_KEY, assignment_key
-from toolorch_api.shard import Assignment, ExitCode, Manifest, RunInput, Unit
+from toolorch_api.keys import MANIFEST_KEY, RESULTS_PREFIX, TRANSCRIPTS_PREFIX, assignment_key
+from toolorch_api.shard import Assignment, ExitCode, Manifest, RunInput
 from toolorch_evaluator.benchmarks.base import Benchmark
+from toolorch_evaluator.blocks import Board, share_units
 from toolorch_evaluator.chat import Chat, Patience
+from toolorch_evaluator.claims import ClaimQueue
 from toolorch_evaluator.conduct import Conductor
 from toolorch_evaluator.endpoints import PoolFiles
 from toolorch_evaluator.exits import BadInputError, StorageError
+from toolorch_evaluator.leases import Place
 from toolorch_evaluator.profile import Profile
 from toolorch_evaluator.progress import SHORTEST_SECONDS, ProgressWriter
 from toolorch_evaluator.results import Results
+from toolorch_evaluator.run_file import RunFile
 from toolorch_evaluator.runner import Shard
 from toolorch_evaluator.settings import Settings
 from toolorch_evaluator.tally import Tally
@@ -38,20 +41,26 @@ async def run_shard(
     patience: Patience | None = None,
 ) -> ExitCode:
     """Run this pod's share of an attempt; raises BadInputError, StorageError."""
-    units = await read_units(run, settings, results)
+    manifest, assignment = await read_plan(run, settings, results)
+    place = Place(run.spec_hash, settings.attempt, settings.shard, settings.pod)
+    board = Board(share_units(place.attempt, place.shard, assignment.shards, manifest.estimates))
+    done = set(await results.list_keys(RESULTS_PREFIX))
     profile = Profile()
     temperature = DEFAULT_TEMPERATURES.get(run.spec.benchmark.name)
     chat = Chat(run, PoolFiles(settings.input_dir), profile, temperature, patience)
-    place = (settings.attempt, settings.shard, settings.pod)
-    tally = Tally(run.spec_hash, *place, total=len(units), started_at=datetime.now(UTC))
+    dealt = assignment.shards[place.shard] if place.shard < len(assignment.shards) else []
+    here = (place.attempt, place.shard, place.pod)
+    tally = Tally(run.spec_hash, *here, total=len(dealt), started_at=datetime.now(UTC))
     shard = Shard(
-        units=units,
-        conductor=Conductor(run, benchmark, results, chat, *place),
+        conductor=Conductor(run, benchmark, results, chat, *here),
+        queue=ClaimQueue(results, place, board, manifest, stop, done),
+        talked=set(await results.list_keys(TRANSCRIPTS_PREFIX)),
         results=results,
         tally=tally,
         progress=ProgressWriter(results, tally, shortest=seconds_between_writes(run.spec.shards)),
         profile=profile,
         stop=stop,
+        width=RunFile(settings.input_dir, run).width,
     )
     try:
         return await shard.run()
@@ -64,20 +73,16 @@ def seconds_between_writes(shards: int) -> float:
     return max(SHORTEST_SECONDS, shards / 100)
 
 
-async def read_units(run: RunInput, settings: Settings, results: Results) -> Sequence[Unit]:
-    """Read which units are this shard's; raises BadInputError where plan and assignment are another run's."""
+async def read_plan(run: RunInput, settings: Settings, results: Results) -> tuple[Manifest, Assignment]:
+    """Read what is to be done; raises BadInputError where plan and assignment are another run's."""
     manifest = await _read(results, MANIFEST_KEY, Manifest)
     assignment = await _read(results, assignment_key(settings.attempt), Assignment)
     for key, found in ((MANIFEST_KEY, manifest.spec_hash), ("assignment.json", assignment.spec_hash)):
         if found != run.spec_hash:
             raise BadInputError("ForeignPlan", f"{key} has spec hash {found}, this run has {run.spec_hash}")
-    if settings.shard >= len(assignment.shards):
-        sentence = f"shard {settings.shard} is not among the {len(assignment.shards)} of attempt {settings.attempt}"
-        raise BadInputError("NoSuchShard", sentence)
-    try:
-        return [manifest.unit(index) for index in assignment.shards[settings.shard]]
-    except IndexError as error:
-        raise BadInputError("ForeignPlan", "the assignment names units that the manifest does not have") from error
+    if any(index >= len(manifest.units) for shard in assignment.shards for index in shard):
+        raise BadInputError("ForeignPlan", "the assignment names units that the manifest does not have")
+    return manifest, assignment
 
 
 async def _read(results: Results, key: str, kind: type[T]) -> T:

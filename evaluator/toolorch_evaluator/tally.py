@@ -23,11 +23,14 @@ class Tally:
     shard: int
     pod: str
     total: int
+    """Units that the assignment deals to this shard; it may end more or fewer."""
     started_at: datetime
     passed: int = 0
     failed: int = 0
     infra_errors: int = 0
     running: int = 0
+    elsewhere: int = 0
+    """Units that ended here after another shard had ended them."""
     usage: Usage = field(default_factory=Usage)
     recent: deque[datetime] = field(default_factory=lambda: deque(maxlen=RECENT))
 
@@ -37,7 +40,10 @@ class Tally:
         return self.passed + self.failed + self.infra_errors
 
     def add(self, result: Result) -> None:
-        """Count a unit that ended."""
+        """Count a unit that ended; one that another shard was first to end is counted there."""
+        if result.shard != self.shard:
+            self.elsewhere += 1
+            return
         self.passed += result.status is UnitStatus.PASSED
         self.failed += result.status is UnitStatus.FAILED
         self.infra_errors += result.status is UnitStatus.INFRA_ERROR

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from toolorch_api.evalrun import EvalRun
 from toolorch_api.evalrun_status import EvalRunStatus
 from toolorch_api.keys import (
+    CLAIMS_PREFIX,
     ERRORS_PREFIX,
     MANIFEST_KEY,
     PROGRESS_PREFIX,
@@ -90,7 +91,7 @@ class RunFolder:
 
     def forget_attempts(self) -> None:
         """Start counting attempts anew, as after a failed run; manifest, results and transcripts stay."""
-        for part in ("attempts", PROGRESS_PREFIX, ERRORS_PREFIX, "report"):
+        for part in ("attempts", CLAIMS_PREFIX, PROGRESS_PREFIX, ERRORS_PREFIX, "report"):
             shutil.rmtree(self.path / part, ignore_errors=True)
         (self.path / STATUS_FILE).unlink(missing_ok=True)
 

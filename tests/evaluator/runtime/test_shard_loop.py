@@ -13,6 +13,7 @@ from toolorch_api.keys import error_key, result_key, transcript_key
 from toolorch_api.shard import ExitCode, Result
 from toolorch_evaluator.exits import BadInputError, StorageError
 from toolorch_evaluator.results import Results, open_store
+from toolorch_evaluator.run_file import RunFile
 from toolorch_evaluator.shard_step import run_shard
 
 
@@ -194,7 +195,7 @@ async def test_a_bug_costs_its_own_unit_only(make_world, model_servers, scripted
     assert len(world.keys("results")) == 2
 
 
-async def test_a_unit_that_another_pod_finished_first_counts_as_that_pod_says(
+async def test_a_unit_that_another_shard_ended_first_is_that_shards_to_count(
     make_world, model_servers, scripted, complete, shard
 ):
     world, benchmark = make_world(), scripted(1)
@@ -221,7 +222,8 @@ async def test_a_unit_that_another_pod_finished_first_counts_as_that_pod_says(
     world.point(await model_servers(answer))
     await shard(world, benchmark)
     assert world.object(result_key(unit))["pod"] == "other"
-    assert world.object("progress/1-0.json")["failed"] == 1
+    progress = world.object("progress/1-0.json")
+    assert (progress["passed"], progress["failed"], progress["finished"]) == (0, 0, True)
 
 
 async def test_no_more_units_run_at_once_than_the_spec_says(make_world, model_servers, scripted, complete, shard):
@@ -305,7 +307,9 @@ async def test_storage_that_stays_away_ends_the_shard_as_infra(make_world, model
         await shard(world, benchmark, results=results)
 
 
-async def test_storage_requests_are_two_per_unit_and_few_per_shard(make_world, model_servers, scripted, shard):
+async def test_storage_requests_are_two_per_unit_three_per_claim_and_few_more(
+    make_world, model_servers, scripted, shard
+):
     world, benchmark = make_world(), scripted(20)
     world.point(await model_servers())
     await world.assign(benchmark.units)
@@ -313,21 +317,47 @@ async def test_storage_requests_are_two_per_unit_and_few_per_shard(make_world, m
     await shard(world, benchmark, results=Results(counted))
     per_unit = [key for key in counted.requests if key.startswith(("results/c", "transcripts/c"))]
     assert len(per_unit) == 40
-    assert len(counted.requests) - len(per_unit) <= 8
+    claims = [key for key in counted.requests if key.startswith("claims/")]
+    assert len(claims) <= 3 * len(world.keys("claims/1/0")) + 1
+    assert len(counted.requests) - len(per_unit) - len(claims) <= 12
 
 
-@pytest.mark.parametrize(
-    ("change", "sentence"),
-    [
-        ({"shard": 5}, "shard 5 is not among the 1"),
-        ({"attempt": 9}, "assignment.json is not in storage"),
-    ],
-)
-async def test_a_wrong_place_is_said_in_a_sentence(make_world, scripted, change, sentence):
+async def test_an_attempt_without_assignment_is_said_in_a_sentence(make_world, scripted):
     world, benchmark = make_world(), scripted(1)
     await world.assign(benchmark.units)
-    with pytest.raises((BadInputError, StorageError), match=sentence):
-        await run_shard(world.run, replace(world.settings, **change), benchmark, world.results, asyncio.Event())
+    settings = replace(world.settings, attempt=9)
+    with pytest.raises(StorageError, match=r"assignment\.json is not in storage"):
+        await run_shard(world.run, settings, benchmark, world.results, asyncio.Event())
+
+
+async def test_a_shard_that_is_not_in_the_assignment_takes_units_of_the_others(make_world, model_servers, scripted):
+    world, benchmark = make_world(), scripted(5)
+    world.point(await model_servers())
+    await world.assign(benchmark.units)
+    settings = replace(world.settings, shard=3)
+    assert await run_shard(world.run, settings, benchmark, world.results, asyncio.Event()) is ExitCode.OK
+    progress = world.object("progress/1-3.json")
+    assert (progress["total"], progress["passed"], progress["finished"]) == (0, 5, True)
+
+
+async def test_more_units_run_at_once_when_the_mounted_spec_says_so(make_world, scripted):
+    world = make_world(concurrencyPerShard=1)
+    file = RunFile(world.folder / "input", world.run)
+    before = file.width()
+
+    def rewrite(**change):
+        told = world.run.model_copy(update=change)
+        fresh = world.folder / "input" / "run.new"
+        fresh.write_text(told.model_dump_json(by_alias=True))
+        fresh.rename(world.folder / "input" / "run.json")
+
+    wider = world.run.spec.model_copy(update={"concurrency_per_shard": 3})
+    rewrite(spec=wider, spec_hash="another run's")
+    foreign = file.width()
+    rewrite(spec=wider)
+    assert (before, foreign, file.width()) == (1, 1, 3)
+    (world.folder / "input" / "run.json").write_text("half")
+    assert file.width() == 3
 
 
 async def test_another_specs_plan_is_never_run(make_world, scripted, shard):

@@ -1,0 +1,180 @@
+"""A shard's end of the shared queue: claims of blocks in storage, and what becomes of claims whose holder is gone.
+
+A claim is a create-only object, read back after the write: that tells the holder where the answer to the write was
+lost, and settles most races on a store whose create is not atomic. A race that is lost all the same costs a unit run
+twice, never a second result: a unit has one key.
+
+What a pod gave back, or whose lease is over (leases.py), is claimed anew as the next generation of its block. A shard
+does this when nothing is unclaimed, and when it starts in the place of an earlier pod.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Collection
+from dataclasses import dataclass, field
+
+import structlog
+from pydantic import ValidationError
+
+from toolorch_api.keys import (
+    PROGRESS_PREFIX,
+    RESULTS_PREFIX,
+    claim_key,
+    finished_key,
+    left_key,
+    progress_key,
+    result_key,
+)
+from toolorch_api.shard import Claim, Manifest, Unit
+from toolorch_evaluator.blocks import Board
+from toolorch_evaluator.leases import DOUBT_SECONDS, Place, judge_leases
+from toolorch_evaluator.progress import first_of
+from toolorch_evaluator.results import Results
+
+log = structlog.get_logger(__name__)
+
+# Between looks at a lease in doubt.
+LOOK_SECONDS = 5.0
+# A shard that found nothing has still lanes at work; as they end, it need not look for each of them.
+REST_SECONDS = DOUBT_SECONDS
+
+
+@dataclass(slots=True)
+class ClaimQueue:
+    """The units that a shard may begin, one by one."""
+
+    results: Results
+    place: Place
+    board: Board
+    manifest: Manifest
+    stop: asyncio.Event
+    done: set[str]
+    """Keys of results that this shard knows of."""
+    taken_over: set[Unit] = field(default_factory=set)
+    """Units that another pod may have talked through already."""
+    _held: deque[Unit] = field(default_factory=deque)
+    _waiting: int = 0
+    _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _claims: dict[str, Claim | None] = field(default_factory=dict)
+    _settled: set[int] = field(default_factory=set)
+    _rests_until: float = 0.0
+
+    async def next(self) -> Unit | None:
+        """Return a unit to begin, None where nothing is left for this shard or it is told to stop."""
+        self._waiting += 1
+        try:
+            async with self._lock:
+                while not self._held and not self.stop.is_set():
+                    if not await self._claim_more():
+                        return None
+                return None if self.stop.is_set() else self._held.popleft()
+        finally:
+            self._waiting -= 1
+
+    async def inherit(self) -> list[Unit]:
+        """Take over what an earlier pod of this shard had claimed; return those of its units that have ended."""
+        key = progress_key(self.place.attempt, self.place.shard)
+        if await self.results.get(key) is None:
+            return []
+        await self._look()
+        holders = await self._read_holders(self.board.generations)
+        mine = [block for block, claim in holders.items() if claim is not None and claim.shard == self.place.shard]
+        for block in mine:
+            if self._unfinished(block):
+                await self._claim(block)
+        return [unit for block in mine for unit in self._units(block) if result_key(unit) in self.done]
+
+    async def leave(self, finished: bool, patience: float | None) -> None:
+        """Tell the others that all of this shard's units have ended, or that it gives back the rest."""
+        key = finished_key(self._folder, self.place.shard) if finished else left_key(self._folder, self.place.pod)
+        await self.results.put(key, self._body(), patience)
+
+    async def _claim_more(self) -> bool:
+        """Try to hold units; False: there are none left."""
+        now = asyncio.get_running_loop().time()
+        if now < self._rests_until:
+            return False
+        await self._look()
+        blocks = self.board.choose(self._waiting)
+        if blocks:
+            await asyncio.gather(*map(self._claim, blocks))
+            return True
+        if await self._rescue():
+            return True
+        self._rests_until = now + REST_SECONDS
+        return False
+
+    async def _look(self) -> None:
+        self.board.see(await self.results.list_keys(self._folder))
+
+    async def _claim(self, block: int) -> None:
+        """Claim the next generation of a block, and hold its unfinished units if the claim is won."""
+        generation = self.board.generations.get(block, -1) + 1
+        key = claim_key(self._folder, block, generation)
+        await self.results.put_new(key, self._body())
+        holder = _parse(await self.results.get(key) or b"")
+        self.board.generations[block] = generation
+        self._claims[key] = holder
+        if holder is None or (holder.shard, holder.pod) != (self.place.shard, self.place.pod):
+            return
+        units = self._unfinished(block)
+        self._held.extend(units)
+        if generation:
+            log.info("block_taken_over", block=block, generation=generation, units=len(units))
+            self.taken_over.update(units)
+
+    async def _rescue(self) -> bool:
+        """Claim what a gone holder left; False: nothing is to be had, and no lease is in doubt."""
+        leases = judge_leases(self.board, self.place, await self.results.list_times(PROGRESS_PREFIX))
+        blocks = await self._abandoned(leases.lapsed)
+        if blocks:
+            self.done.update(await self.results.list_keys(RESULTS_PREFIX))
+        for block in blocks:
+            if self._unfinished(block):
+                await self._claim(block)
+                return True
+            self._settled.add(block)
+        if leases.in_doubt:
+            await first_of(self.stop, LOOK_SECONDS)
+        return leases.in_doubt
+
+    async def _abandoned(self, lapsed: Collection[int]) -> list[int]:
+        """Return the blocks whose holder's lease is over, or that it gave back."""
+        if not lapsed and not self.board.left:
+            return []
+        holders = await self._read_holders(set(self.board.generations) - self._settled)
+
+        def is_gone(claim: Claim | None) -> bool:
+            return claim is None or claim.shard in lapsed or left_key(self._folder, claim.pod) in self.board.left
+
+        return sorted(block for block, claim in holders.items() if is_gone(claim))
+
+    async def _read_holders(self, blocks: Collection[int]) -> dict[int, Claim | None]:
+        keys = {self.board.newest_key(block): block for block in sorted(blocks)}
+        async for key, body in self.results.get_all(k for k in keys if k not in self._claims):
+            self._claims[key] = _parse(body)
+        return {block: self._claims.get(key) for key, block in keys.items()}
+
+    def _units(self, block: int) -> list[Unit]:
+        return [self.manifest.unit(index) for index in self.board.share.blocks[block]]
+
+    def _unfinished(self, block: int) -> list[Unit]:
+        return [unit for unit in self._units(block) if result_key(unit) not in self.done]
+
+    def _body(self) -> bytes:
+        claim = Claim(spec_hash=self.place.spec_hash, shard=self.place.shard, pod=self.place.pod)
+        return claim.model_dump_json(by_alias=True).encode()
+
+    @property
+    def _folder(self) -> str:
+        return self.board.share.folder
+
+
+def _parse(body: bytes) -> Claim | None:
+    """Return who claims; None for what nobody can read, which then holds nothing."""
+    try:
+        return Claim.model_validate_json(body)
+    except ValidationError:
+        return None
