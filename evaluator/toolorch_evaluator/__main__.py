@@ -36,10 +36,11 @@ class Commands:
 
     def plan(self) -> None:
         """List the run's units and write the manifest."""
+        from toolorch_evaluator.history import open_history
         from toolorch_evaluator.plan_step import plan
 
         async def step(run: RunInput, settings: Settings, results: Results) -> ExitCode:
-            await plan(run, self._benchmark(run), results, datetime.now(UTC))
+            await plan(run, self._benchmark(run), results, datetime.now(UTC), open_history(run, os.environ))
             return ExitCode.OK
 
         _run(step)
@@ -59,10 +60,12 @@ class Commands:
     def report(self) -> None:
         """Summarise the run's results and write the report."""
         from toolorch_evaluator.gate import baseline_opener
+        from toolorch_evaluator.history import open_history
         from toolorch_evaluator.report_step import report
 
         async def step(run: RunInput, settings: Settings, results: Results) -> ExitCode:
-            await report(run, results, datetime.now(UTC), baseline_opener(os.environ))
+            opener, history = baseline_opener(os.environ), open_history(run, os.environ)
+            await report(run, results, datetime.now(UTC), opener, history)
             return ExitCode.OK
 
         _run(step)

@@ -28,6 +28,7 @@ class Place:
     attempt: int
     shard: int
     pod: str
+    """Name of one start of one pod: no two share it."""
 
 
 @dataclass(frozen=True, slots=True)

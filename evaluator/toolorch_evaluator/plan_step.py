@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -11,9 +12,11 @@ import structlog
 from pydantic import ValidationError
 
 from toolorch_api.keys import MANIFEST_KEY, RUN_KEY
-from toolorch_api.shard import SCHEMA_VERSION, Manifest, RunInput
+from toolorch_api.shard import SCHEMA_VERSION, Durations, Manifest, RunInput
 from toolorch_evaluator.benchmarks.base import Benchmark, Listing
+from toolorch_evaluator.estimates import estimate_units
 from toolorch_evaluator.exits import BadInputError
+from toolorch_evaluator.history import History
 from toolorch_evaluator.results import Results
 from toolorch_evaluator.stored import to_json
 
@@ -23,15 +26,21 @@ log = structlog.get_logger(__name__)
 PACKAGES = ("toolorch", "inspect-evals", "openai")
 
 
-async def plan(run: RunInput, benchmark: Benchmark, results: Results, now: datetime) -> Manifest:
-    """Write manifest.json and run.json, unless they are there; raises BadInputError for a spec that lists nothing."""
+async def plan(
+    run: RunInput, benchmark: Benchmark, results: Results, now: datetime, history: History | None = None
+) -> Manifest:
+    """Write manifest.json and run.json, unless they are there; raises BadInputError for a spec that lists nothing.
+
+    `history` tells what the tasks took in earlier runs.
+    """
     try:
         listing = benchmark.list_units(run.spec)
     except ValueError as error:
         raise BadInputError("BadBenchmark", f"spec.benchmark: {error}") from error
     if not listing.units:
         raise BadInputError("NoTasks", "spec.benchmark: no task is left by domains, split, taskIds and numTasks")
-    manifest = build_manifest(run, listing)
+    past = await history.read(run.spec.benchmark.name) if history is not None else []
+    manifest = build_manifest(run, listing, past)
     if not await results.put_new(MANIFEST_KEY, manifest.model_dump_json(by_alias=True).encode()):
         await _check_same(results, manifest)
     await results.put_new(RUN_KEY, to_json(build_provenance(run, listing, now)))
@@ -39,10 +48,11 @@ async def plan(run: RunInput, benchmark: Benchmark, results: Results, now: datet
     return manifest
 
 
-def build_manifest(run: RunInput, listing: Listing) -> Manifest:
-    """Build the manifest of a listing."""
+def build_manifest(run: RunInput, listing: Listing, past: Sequence[Durations]) -> Manifest:
+    """Build the manifest of a listing, each unit with what is expected of it."""
     units = [(u.variant, u.domain, u.task_id, u.trial) for u in listing.units]
-    return Manifest(spec_hash=run.spec_hash, dataset_hash=listing.dataset_hash, units=units)
+    estimates = estimate_units(listing.units, listing.weights, past)
+    return Manifest(spec_hash=run.spec_hash, dataset_hash=listing.dataset_hash, units=units, estimates=estimates)
 
 
 def build_provenance(run: RunInput, listing: Listing, now: datetime) -> dict[str, Any]:

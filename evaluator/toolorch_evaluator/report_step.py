@@ -10,6 +10,7 @@ from toolorch_api.keys import ERRORS_PREFIX, MANIFEST_KEY, RESULTS_PREFIX, error
 from toolorch_api.shard import Manifest, RunInput, Summary, Unit
 from toolorch_evaluator.exits import BadInputError
 from toolorch_evaluator.gate import OpenFolder, hold_against_baseline
+from toolorch_evaluator.history import History
 from toolorch_evaluator.latency import LatencySums, RoleLatency
 from toolorch_evaluator.profile import parse_events
 from toolorch_evaluator.report import Story, build_head, order_results, render
@@ -20,8 +21,12 @@ from toolorch_evaluator.summary import summarise
 log = structlog.get_logger(__name__)
 
 
-async def report(run: RunInput, results: Results, now: datetime, open_folder: OpenFolder) -> Summary:
+async def report(
+    run: RunInput, results: Results, now: datetime, open_folder: OpenFolder, history: History | None = None
+) -> Summary:
     """Write report/ and return its head; `open_folder` opens the baseline's folder by its URI.
+
+    `history` is told what the tasks took.
 
     Raises StorageError, and BadInputError where the plan is another run's.
     """
@@ -43,6 +48,8 @@ async def report(run: RunInput, results: Results, now: datetime, open_folder: Op
     )
     for key, body in render(story).items():
         await results.put(key, body)
+    if history is not None:
+        await history.keep(run, finals)
     log.info("reported", score=story.numbers.head.score, scored=story.numbers.head.scored, total=len(units))
     return build_head(story)
 

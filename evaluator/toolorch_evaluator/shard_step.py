@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -42,14 +43,16 @@ async def run_shard(
 ) -> ExitCode:
     """Run this pod's share of an attempt; raises BadInputError, StorageError."""
     manifest, assignment = await read_plan(run, settings, results)
-    place = Place(run.spec_hash, settings.attempt, settings.shard, settings.pod)
+    # Local pods of one name may follow each other: what one gave back, the next one may hold.
+    start = f"{settings.pod}-{uuid.uuid4().hex[:8]}"
+    place = Place(run.spec_hash, settings.attempt, settings.shard, start)
     board = Board(share_units(place.attempt, place.shard, assignment.shards, manifest.estimates))
     done = set(await results.list_keys(RESULTS_PREFIX))
     profile = Profile()
     temperature = DEFAULT_TEMPERATURES.get(run.spec.benchmark.name)
     chat = Chat(run, PoolFiles(settings.input_dir), profile, temperature, patience)
     dealt = assignment.shards[place.shard] if place.shard < len(assignment.shards) else []
-    here = (place.attempt, place.shard, place.pod)
+    here = (place.attempt, place.shard, settings.pod)
     tally = Tally(run.spec_hash, *here, total=len(dealt), started_at=datetime.now(UTC))
     shard = Shard(
         conductor=Conductor(run, benchmark, results, chat, *here),

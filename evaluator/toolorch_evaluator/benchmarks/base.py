@@ -70,6 +70,8 @@ class Listing:
 
     units: tuple[Unit, ...]
     dataset_hash: str
+    weights: tuple[float, ...] = ()
+    """What the benchmark itself expects of each unit, in any measure: the longer, the more. Empty: nothing."""
 
 
 @dataclass(frozen=True, slots=True)

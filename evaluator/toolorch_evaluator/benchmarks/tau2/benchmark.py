@@ -45,7 +45,7 @@ class Tau2:
             for task_id in ids[domain]
             for trial in range(spec.trials)
         )
-        return Listing(units, dataset.dataset_hash(domains))
+        return Listing(units, dataset.dataset_hash(domains), tuple(_weigh(unit) for unit in units))
 
     async def converse(self, unit: Unit, spec: EvalRunSpec, ask: Ask) -> dict[str, Any]:
         """Hold the unit's conversation; raises ModelError where a model server, or the simulated user, fails."""
@@ -74,6 +74,12 @@ def trial_seed(seed: int, trial: int) -> int:
     """Return the seed of a trial, counted from 0: drawn as upstream draws it, so equal runs meet equal seeds."""
     drawn = random.Random(seed)
     return [drawn.randint(0, MAX_SEED) for _ in range(trial + 1)][trial]
+
+
+def _weigh(unit: Unit) -> float:
+    """Expect a turn for each reference action, and some talk around them in any task."""
+    criteria = dataset.task(unit.domain, unit.task_id).criteria
+    return 1.0 + len((criteria.actions if criteria is not None else None) or ())
 
 
 def _setting(unit: Unit, spec: EvalRunSpec, scenario: Mapping[str, Any]) -> Setting:
