@@ -114,6 +114,8 @@ _OVERFLOW = re.compile(
     r"|exceeds? the (model's )?(maximum |max )?(context|model) (length|window)",
     re.IGNORECASE,
 )
+# vLLM 0.32 names the two numbers, and OpenAI's newer name of the field.
+_ASKS_TOO_MUCH = re.compile(r"max_(completion_)?tokens=\d+ cannot be greater than max_model_len", re.IGNORECASE)
 _WINDOW = re.compile(r"maximum context length (?:is|of) (\d+)", re.IGNORECASE)
 
 
@@ -123,6 +125,8 @@ def classify(status: int, text: str, retry_after: str | None = None, max_tokens:
     if status >= 500 or status in _PASSING_4XX:
         cause = _PASSING_4XX.get(status, "model_server_error")
         return Trouble(cause, message, passing=True, pause=_seconds(retry_after))
+    if status in (400, 413, 422) and _ASKS_TOO_MUCH.search(text):
+        return Trouble("max_tokens_too_large", message, passing=False)
     if status in (400, 413, 422) and _OVERFLOW.search(text):
         window = _WINDOW.search(text)
         if window and max_tokens is not None and max_tokens >= int(window[1]):

@@ -117,6 +117,8 @@ def _check_choice(choice: Any, tools: Mapping[str, Any], parses_tools: bool) -> 
             raise bad_request('"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set')
         return None
     if choice == "required":
+        if not parses_tools:
+            raise bad_request('tool_choice="required" requires --tool-call-parser to be set')
         return None
     name = choice.get("function", {}).get("name") if isinstance(choice, dict) else None
     if name not in tools:

@@ -75,6 +75,8 @@ async def test_auto_without_the_servers_flags_is_refused_in_vllms_words(running)
     async with running() as mock:
         with pytest.raises(openai.BadRequestError, match='"auto" tool choice requires --enable-auto-tool-choice'):
             await mock.ask(ASKED, tools=[WEATHER])
+        with pytest.raises(openai.BadRequestError, match='"required" requires --tool-call-parser'):
+            await mock.ask(ASKED, tools=[WEATHER], tool_choice="required")
 
 
 async def test_the_mock_user_has_tools_without_the_servers_flags(running):
@@ -92,7 +94,7 @@ async def test_the_mock_user_has_tools_without_the_servers_flags(running):
     ids=["required calls some tool", "a named function is called", "none calls no tool"],
 )
 async def test_tool_choice_is_obeyed(running, choice, called, reason):
-    async with running() as mock:
+    async with running("--enable-auto-tool-choice", "--tool-call-parser", "hermes") as mock:
         answer = (await mock.ask(HELLO, tools=[OTHER, WEATHER], tool_choice=choice)).choices[0]
         calls = answer.message.tool_calls
         assert (calls[0].function.name if calls else None) == called

@@ -21,7 +21,7 @@ from toolorch_api.shard import (
 )
 from toolorch_evaluator.cli.children import Child, Children
 from toolorch_evaluator.cli.folder import RunFolder
-from toolorch_operator.evalrun.observed import JobView, PodView
+from toolorch_operator.evalrun.observed import JobView, PodView, parse_last_word
 
 # The Job controller waits 10 s, 20 s, …; here nobody else's cluster has to be spared.
 _FIRST_PAUSE_SECONDS = 1.0
@@ -50,7 +50,7 @@ class _Pod:
         """The last word of the program, as the kubelet would keep it."""
         if self.code is None or not self.word.exists():
             return ""
-        return self.word.read_bytes()[:_MESSAGE_BYTES].decode(errors="replace").strip()
+        return parse_last_word(self.word.read_bytes()[:_MESSAGE_BYTES].decode(errors="replace"))
 
 
 class LocalJob:
