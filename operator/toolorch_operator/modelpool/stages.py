@@ -107,7 +107,8 @@ def _aim(pool: ModelPool, observed: ObservedPool, replica: Replica, before: Inst
     """Return the replica in the state that it shows, before slots are given out."""
     pod = replica.pod
     if pod is None:
-        if before is not None and why_no_pod(observed.deployments.get(replica.name)):
+        has_place = replica.rejection is None
+        if before is not None and has_place and why_no_pod(observed.deployments.get(replica.name)):
             # It holds no slot, for nothing starts; its Deployment goes on trying.
             return replace(replica, state=PENDING, since=before.since, runs=True)
         return _aim_without_pod(replica, before, gates, timedelta(seconds=pool.spec.startup.settle_seconds))

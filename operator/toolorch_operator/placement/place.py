@@ -42,7 +42,9 @@ def settle(books: Ledger, demands: Iterable[Demand]) -> None:
     placed = sorted((d for d in demands if d.node), key=lambda d: (not d.runs, *(-n for n in size(d)), d.instance))
     for demand in placed:
         node = books.number(demand.node)
-        if node is not None and may_stay(books.nodes[node], demand) and books.fits(node, demand):
+        # A pod that is there was let in; one that was only asked for may never be.
+        is_let_in = demand.runs or not any(books.exceeded(demand))
+        if node is not None and is_let_in and may_stay(books.nodes[node], demand) and books.fits(node, demand):
             books.assign(demand, node)
 
 

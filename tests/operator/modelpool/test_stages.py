@@ -176,6 +176,10 @@ def test_a_replica_that_may_have_no_pod_goes_on_trying_and_holds_up_nobody(world
     assert replicas_of(result) == {"orchestrator-0": 1, "orchestrator-1": 1}
     assert states(result.status) == {"orchestrator-0": "Pending", "orchestrator-1": "Starting"}
     assert result.status["reason"] == "Unschedulable"
+    rejected = {"evals/orchestrator-0": Rejection(PoolReason.QUOTA_EXCEEDED, "needs 1 GPU; ResourceQuota q has none")}
+    result = look(w, defaults, cluster=ClusterView(Placement(rejected=rejected)), deployments=seen)
+    assert result.status["reason"] == "QuotaExceeded"
+    assert replicas_of(result)["orchestrator-0"] == 0, "a Deployment that waits for its quota would try ever less often"
 
 
 def test_an_old_crash_of_a_server_that_is_up_is_no_stall(world, oom_above):

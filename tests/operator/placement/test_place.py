@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from toolorch_api.pool_reasons import PoolReason
 from toolorch_operator.placement.place import place
 from toolorch_operator.placement.views import Demand, Holding, NodeView, Quota, Taint
 
@@ -138,6 +139,14 @@ def test_quotas_bound_a_namespace_and_count_the_replicas_that_have_a_node(world)
 def test_a_replica_that_has_a_node_keeps_it_whatever_the_quota_says(world):
     quota = Quota("evals", "compute", world.gpu, hard=0, used=0)
     assert world.place([world.node("a")], [], [world.demand("p", node="a")], [quota]).assigned
+
+
+def test_a_replica_that_was_only_told_its_node_is_no_exception_from_a_quota(world):
+    quota = Quota("evals", "compute", world.gpu, hard=1, used=0)
+    runs, told = world.demand("p", node="a"), replace(world.demand("q", node="a"), runs=False)
+    placed = world.place([world.node("a")], [], [told, runs], [quota])
+    assert list(placed.assigned) == [runs.instance], "who runs comes first"
+    assert placed.rejected[told.instance].reason is PoolReason.QUOTA_EXCEEDED
 
 
 amounts = st.integers(0, 8)
