@@ -21,8 +21,14 @@ def count_errors(manifest: Manifest, missing: Sequence[int], errors: frozenset[s
     return sum(error_key(manifest.unit(i)) in errors for i in missing)
 
 
+def by_length(missing: Sequence[int], manifest: Manifest | None) -> list[int]:
+    """Return units with the longest expected first, equal ones in the manifest's order."""
+    estimates = manifest.estimates if manifest is not None else []
+    return sorted(missing, key=lambda i: -estimates[i] if i < len(estimates) else 0.0)
+
+
 def split_units(missing: Sequence[int], shards: int) -> list[list[int]]:
-    """Deal units out to at most `shards` shards, one by one, so that each gets its part of every domain."""
+    """Deal units out to at most `shards` shards, one by one, so that each gets its part of every domain and length."""
     count = min(shards, len(missing))
     return [list(missing[i::count]) for i in range(count)]
 

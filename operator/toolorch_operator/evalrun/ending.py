@@ -41,8 +41,8 @@ def fail(
 
 def stop_jobs(run: EvalRun, observed: ObservedRun) -> tuple[dict[str, Any], ...]:
     """Return the suspension of every Job that may still start pods, but for those in a queue."""
-    going = [job.name for job in observed.jobs.values() if not (job.has_ended or job.is_suspended or job.queue)]
-    return tuple(dict(build_suspension(run, name, suspend=True)) for name in going)
+    going = [job for job in observed.jobs.values() if not (job.has_ended or job.is_suspended or job.queue)]
+    return tuple(dict(build_suspension(run, job.name, suspend=True, size=job.size)) for job in going)
 
 
 def release_jobs(observed: ObservedRun) -> tuple[Ref, ...]:

@@ -12,6 +12,7 @@ from toolorch_operator.defaults import Defaults
 from toolorch_operator.evalrun.names import attempt_job, input_config_map, plan_job, report_job
 from toolorch_operator.evalrun.observed import PoolView
 from toolorch_operator.evalrun.output import resolve_output
+from toolorch_operator.evalrun.size import Size, size_annotations, size_fields
 from toolorch_operator.evalrun.template import build_pod_spec
 from toolorch_operator.owner import build_owner_reference
 from toolorch_operator.plan import Manifest
@@ -64,29 +65,32 @@ def build_attempt_job(
 ) -> Manifest:
     """Return the Indexed Job of an attempt, one index per shard of its assignment.
 
-    No shard's failure ends the Job early (maxFailedIndexes is all of them), and none is deleted by age: results decide.
+    None is deleted by age: results decide.
     """
+    size = Size(run.spec.shards, shards)
     spec = {
         "completionMode": "Indexed",
-        "completions": shards,
-        "parallelism": shards,
+        **size_fields(size),
         "backoffLimitPerIndex": BACKOFF_LIMIT,
-        "maxFailedIndexes": shards,
         # A second pod of an index starts only when the first has ended.
         "podReplacementPolicy": "Failed",
     }
     used = [pools[name] for name in run.spec.roles.pools()]
-    return _build_job(run, defaults, attempt_job(run, attempt), "shard", attempt, spec, used)
+    job = _build_job(run, defaults, attempt_job(run, attempt), "shard", attempt, spec, used)
+    return {**job, "metadata": {**job["metadata"], "annotations": size_annotations(size)}}
 
 
-def build_suspension(run: EvalRun, job: str, *, suspend: bool) -> Manifest:
-    """Return the one field of a Job that suspends or resumes it; the rest of a Job is immutable and stays unsaid."""
-    return {
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        "metadata": {"name": job, "labels": child_labels(KIND, run.metadata.name)},
-        "spec": {"suspend": suspend},
-    }
+def build_suspension(run: EvalRun, job: str, *, suspend: bool, size: Size | None = None) -> Manifest:
+    """Return the fields of a Job that may change; the rest of it is immutable and stays unsaid.
+
+    The size is always said where there is one: a field that was applied once and then left out would be removed.
+    """
+    metadata: dict[str, Any] = {"name": job, "labels": child_labels(KIND, run.metadata.name)}
+    spec: dict[str, Any] = {"suspend": suspend}
+    if size is not None:
+        metadata["annotations"] = size_annotations(size)
+        spec |= size_fields(size)
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec}
 
 
 def _build_pool_input(pool: PoolView) -> PoolInput:

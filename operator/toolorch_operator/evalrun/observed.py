@@ -13,6 +13,7 @@ from typing import Any
 
 from toolorch_api.meta import LABEL_ATTEMPT, LABEL_STEP
 from toolorch_api.shard import Assignment, Baseline, Manifest, Progress, Summary
+from toolorch_operator.evalrun.size import parse_size
 from toolorch_operator.evalrun.views import JobView, PodView, PoolView
 from toolorch_operator.queueing import find_queue
 
@@ -126,6 +127,7 @@ def parse_job(raw: Mapping[str, Any]) -> JobView:
         queue=find_queue(raw),
         missing_pods=_count_missing(spec, status),
         attempt=_parse_attempt(raw),
+        size=parse_size(raw),
     )
 
 

@@ -102,10 +102,9 @@ def _suspend(run: EvalRun, observed: ObservedRun) -> Step:
 
 
 def _resume(run: EvalRun, observed: ObservedRun) -> Step | None:
-    jobs = [job.name for job in observed.jobs.values() if job.is_suspended and not job.queue and not job.has_ended]
+    jobs = [job for job in observed.jobs.values() if job.is_suspended and not job.queue and not job.has_ended]
     if not jobs:
         return None
     step = go_on(RunReason.RUNNING, "resumed", RESUME_LOOK)
-    return Step(
-        step.says, apply=tuple(build_suspension(run, name, suspend=False) for name in jobs), requeue=step.requeue
-    )
+    going = tuple(build_suspension(run, job.name, suspend=False, size=job.size) for job in jobs)
+    return Step(step.says, apply=going, requeue=step.requeue)

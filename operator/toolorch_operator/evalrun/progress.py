@@ -42,17 +42,19 @@ def sum_usage(progress: Iterable[Progress]) -> Usage:
 
 
 def expected_seconds(progress: Iterable[Progress], attempt: int, now: datetime) -> float | None:
-    """Return the seconds until the slowest shard of an attempt is through, at the pace of its last units.
+    """Return the seconds until an attempt's units are through, at the pace of the last ones.
 
-    None while no unit has ended. A shard that has ended none goes by the mean pace of the others.
+    None while no unit has ended. Shards share their units, so what counts is the pace of all that are still at work;
+    one that has ended none goes by the mean pace of the others.
     """
     shards = [p for p in progress if p.attempt == attempt]
-    paces = {p.shard: _pace(p, now) for p in shards}
-    known = [pace for pace in paces.values() if pace]
+    known = [pace for p in shards if (pace := _pace(p, now))]
     if not known:
         return None
     mean = sum(known) / len(known)
-    return max(_remaining(p) / (paces[p.shard] or mean) for p in shards)
+    left = sum(p.total - p.done - p.infra_errors for p in shards)
+    speed = sum(_pace(p, now) or mean for p in shards if not p.finished)
+    return max(0, left) / speed if speed else 0.0
 
 
 def format_eta(seconds: float | None) -> str:
@@ -80,7 +82,3 @@ def _pace(shard: Progress, now: datetime) -> float:
         return 0.0
     since = min(ends) if len(ends) >= RECENT_ENDS else shard.started_at
     return len(ends) / max(1.0, (now - since).total_seconds())
-
-
-def _remaining(shard: Progress) -> int:
-    return max(0, shard.total - shard.done - shard.infra_errors)

@@ -7,6 +7,7 @@ pods are gone, and costs no retry; shards skip every unit that has a result.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -17,6 +18,7 @@ from toolorch_operator.defaults import Defaults
 from toolorch_operator.evalrun.attempts import (
     build_assignment,
     build_assignment_blob,
+    by_length,
     current_attempt,
     may_retry,
     stored_attempt,
@@ -25,12 +27,14 @@ from toolorch_operator.evalrun.audit import audit
 from toolorch_operator.evalrun.ending import conclude, release_jobs, stop_jobs
 from toolorch_operator.evalrun.holdups import describe_pods, find_holdup
 from toolorch_operator.evalrun.names import attempt_job
-from toolorch_operator.evalrun.objects import build_attempt_job
+from toolorch_operator.evalrun.objects import build_attempt_job, build_suspension
 from toolorch_operator.evalrun.observed import JobView, ObservedRun
 from toolorch_operator.evalrun.pools import say_pools
 from toolorch_operator.evalrun.progress import count_units, expected_seconds, format_eta, next_look, sum_usage
+from toolorch_operator.evalrun.size import fit_size
 from toolorch_operator.evalrun.step import Says, Step, go_on, hold
 from toolorch_operator.evalrun.verdict import find_cause, is_overdue
+from toolorch_operator.plan import Manifest
 from toolorch_operator.queueing import find_queue
 
 # Seconds until a look at pods that are ending.
@@ -83,7 +87,14 @@ def _watch(run: EvalRun, observed: ObservedRun, attempt: int, now: datetime) -> 
     message = f"attempt {attempt}: {units.done} of {units.total} done, {units.running} running"
     message += describe_pods(observed, attempt_job(run, attempt))
     say = hold if observed.is_stuck(attempt_job(run, attempt)) else go_on
-    return say(RunReason.RUNNING, message, look, eta=format_eta(seconds), attempt=attempt, **fields)
+    step = say(RunReason.RUNNING, message, look, eta=format_eta(seconds), attempt=attempt, **fields)
+    return replace(step, apply=_fit(run, observed.jobs[attempt_job(run, attempt)], units.total - units.done))
+
+
+def _fit(run: EvalRun, job: JobView, remaining: int) -> tuple[Manifest, ...]:
+    """Return the change of a running attempt's Job to a new spec.shards; Kueue admits a Job in one size only."""
+    size = None if job.size is None or job.queue else fit_size(job.size, run.spec.shards, remaining)
+    return () if size is None else (build_suspension(run, job.name, suspend=False, size=size),)
 
 
 def _take_stock(run: EvalRun, observed: ObservedRun, defaults: Defaults, attempt: int, now: datetime) -> Step:
@@ -106,7 +117,8 @@ def _begin(
 ) -> Step:
     known = observed.storage.assignment
     given = known if known is not None and known.attempt == attempt else None
-    assignment = given or build_assignment(run, attempt, missing, spec_hash(run.spec))
+    ordered = by_length(missing, observed.storage.manifest)
+    assignment = given or build_assignment(run, attempt, ordered, spec_hash(run.spec))
     shards = len(assignment.shards)
     message = f"attempt {attempt}: {len(missing)} missing units over {shards} shards"
     job = build_attempt_job(run, defaults, attempt, shards, observed.pools)

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from toolorch_operator.evalrun.size import Size
+
 ENDED_PHASES = frozenset({"Succeeded", "Failed"})
 
 
@@ -49,6 +51,8 @@ class JobView:
     """Pods that the Job controller should have made by now and has not."""
     attempt: int = 0
     """Attempt that the Job is; 0: planning or reporting."""
+    size: Size | None = None
+    """Of an attempt; None for other Jobs and for those of an older operator."""
 
     @property
     def has_ended(self) -> bool:

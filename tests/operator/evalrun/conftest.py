@@ -176,9 +176,19 @@ class World:
             if self.config_maps.get(name) != manifest:
                 self._write(lambda: self.config_maps.update({name: manifest}))
             return
+        self._fit(name, manifest)
         suspend = manifest["spec"]["suspend"]
         if self.jobs[name]["spec"].get("suspend", False) != suspend:
             self._write(lambda: self._set_suspend(name, suspend))
+
+    def _fit(self, name, manifest):
+        size = {k: v for k, v in manifest["spec"].items() if k != "suspend"}
+        job, told = self.jobs[name], manifest["metadata"].get("annotations", {})
+        known = job["metadata"].get("annotations", {})
+        if size.items() <= job["spec"].items() and told.items() <= known.items():
+            return
+        metadata, spec = {**job["metadata"], "annotations": {**known, **told}}, {**job["spec"], **size}
+        self._write(lambda: self.jobs.update({name: {**job, "metadata": metadata, "spec": spec}}))
 
     def _set_suspend(self, name, suspend):
         spec = {**self.jobs[name]["spec"], "suspend": suspend}

@@ -232,7 +232,7 @@ def test_progress_is_counted_without_listing_results(world):
     assert world.status.units.done == 4
     assert world.status.done == "4/10"
     assert world.observe().storage.results is None
-    assert world.status.eta == "2m"
+    assert world.status.eta == "1m"
 
 
 def test_a_shard_that_refuses_its_input_ends_the_run_without_another_attempt(world):
