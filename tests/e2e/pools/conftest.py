@@ -7,9 +7,17 @@ import threading
 import time
 from datetime import datetime
 
+import httpx
 import pytest
 
 IMAGE = "toolorch/mock-vllm:dev"
+PATHS = {
+    "modelpool": ("apis/toolorch.dev/v1alpha1", "modelpools"),
+    "evalrun": ("apis/toolorch.dev/v1alpha1", "evalruns"),
+    "job": ("apis/batch/v1", "jobs"),
+    "pod": ("api/v1", "pods"),
+    "configmap": ("api/v1", "configmaps"),
+}
 PATIENCE = 120
 """Seconds for anything that a pool does: the cluster shares two cores with all others."""
 
@@ -57,8 +65,15 @@ class Pools:
     make, run, look = staticmethod(pool), staticmethod(run), staticmethod(until)
     seconds = staticmethod(seconds)
 
-    def __init__(self, cluster, namespace):
-        self.cluster, self.namespace = cluster, namespace
+    def __init__(self, cluster, namespace, client):
+        self.cluster, self.namespace, self._client = cluster, namespace, client
+
+    def _get(self, kind, name="", **query):
+        """Return an object, or all of a kind; to start kubectl for each look would take the servers' own time."""
+        group, plural = PATHS[kind]
+        answer = self._client.get(f"{group}/namespaces/{self.namespace}/{plural}/{name}".rstrip("/"), params=query)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
 
     def apply(self, *documents):
         """Apply all documents with one call."""
@@ -75,7 +90,7 @@ class Pools:
 
     def status(self, name, kind="modelpool"):
         """Return an object's status."""
-        return self.cluster.get(kind, name, namespace=self.namespace).get("status", {})
+        return self._get(kind, name).get("status", {})
 
     def until(self, name, is_it, seconds=PATIENCE):
         """Wait until a pool's status is such, and return it."""
@@ -101,13 +116,11 @@ class Pools:
 
     def pods(self, name):
         """Return the pods of a pool's servers."""
-        selector = f"toolorch.dev/kind=ModelPool,toolorch.dev/name={name}"
-        return self.cluster.get("pods", namespace=self.namespace, selector=selector)
+        return self._get("pod", labelSelector=f"toolorch.dev/kind=ModelPool,toolorch.dev/name={name}")["items"]
 
     def endpoints(self, name):
         """Return what runs are told of a pool's servers."""
-        found = self.cluster.get("configmap", f"{name}-endpoints", namespace=self.namespace)
-        return json.loads(found["data"]["endpoints.json"])["endpoints"]
+        return json.loads(self._get("configmap", f"{name}-endpoints")["data"]["endpoints.json"])["endpoints"]
 
     def children(self, name):
         """Return kind and name of everything that a pool has made."""
@@ -142,7 +155,22 @@ class Pools:
             process.stdout.close()
 
 
+@pytest.fixture(scope="session")
+def client(cluster):
+    """An HTTP client of the API server."""
+    command = ["kubectl", "proxy", "--port=0"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=cluster.env)
+    try:
+        address = process.stdout.readline().split()[-1]
+        with httpx.Client(base_url=f"http://{address}", trust_env=False, timeout=30) as opened:
+            yield opened
+    finally:
+        process.terminate()
+        process.wait(timeout=10)
+        process.stdout.close()
+
+
 @pytest.fixture(scope="module")
-def pools(cluster, namespace):
+def pools(cluster, namespace, client):
     """The pools of this module's namespace."""
-    return Pools(cluster, namespace)
+    return Pools(cluster, namespace, client)

@@ -70,6 +70,22 @@ def _world(pools, keys):
     pools.apply(*(external(pools, name, name) for name in ("right", "wrong", "missing")))
 
 
+@pytest.fixture(scope="module")
+def missed(pools, keys):
+    """What the pool without a Secret said; from then on there is one, which a kubelet notices in its own time."""
+    pools.until_reason("missing", "ApiKeyNotFound")
+    seen = pools.status("missing"), pools.condition("missing", "Ready"), pools.events("missing", "ApiKeyNotFound")
+    pools.apply(secret("missing", keys["right"]))
+    return seen
+
+
+def test_a_secret_that_is_missing_is_told_by_name(missed):
+    status, ready, told = missed
+    assert status["ready"] == "0/1"
+    assert "the key api-key of the Secret missing" in ready["message"]
+    assert told == [ready["message"]]
+
+
 def test_the_right_key_makes_it_ready_after_a_real_tool_call(pools):
     status = pools.until_ready("right")
     assert status["reason"] == "AllReplicasReady"
@@ -89,17 +105,13 @@ def test_a_wrong_key_is_told(pools):
     assert len(pools.events("wrong", "ApiKeyRefused")) == 1
 
 
-def test_a_secret_that_is_missing_is_told_by_name_and_awaited(pools, keys):
-    status = pools.until_reason("missing", "ApiKeyNotFound")
-    assert status["ready"] == "0/1"
-    assert "the key api-key of the Secret missing" in pools.condition("missing", "Ready")["message"]
-    assert len(pools.events("missing", "ApiKeyNotFound")) == 1
-    pools.apply(secret("missing", keys["right"]))
-    pools.until_ready("missing")
+def test_a_secret_that_comes_late_is_noticed(pools, missed):
+    assert pools.until_ready("missing")["reason"] == "AllReplicasReady"
 
 
 def test_the_key_stands_in_no_object_but_its_secret_and_in_no_log(pools, keys):
-    pools.until_ready("right")
+    for name in ("right", "missing"):
+        pools.until_ready(name)
     pools.until_reason("wrong", "ApiKeyRefused")
     kinds = "mpl,configmaps,deployments,replicasets,jobs,pods,services,endpointslices,events"
     seen = pools.cluster.kubectl("get", kinds, "-o", "json", namespace=pools.namespace)

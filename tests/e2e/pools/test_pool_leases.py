@@ -48,20 +48,6 @@ def is_deferred(status):
     return [(c["status"], c["reason"]) for c in found] == [("True", "RolloutDeferred")]
 
 
-def test_a_pool_that_no_run_uses_sleeps_and_the_next_run_wakes_it(pools):
-    status = pools.until_reason("sleepy", "Idle")
-    assert status["ready"] == "0/0"
-    pools.look(lambda: not pools.pods("sleepy"))
-    (note,) = pools.events("sleepy", "Idle")
-    assert "no run has used it for 5 s" in note
-    pools.apply(pools.run("wakes", agent="sleepy", user="nobody"))
-    status = pools.until_ready("sleepy")
-    assert [lease["run"] for lease in status["leases"]] == ["wakes"]
-    pools.cluster.kubectl("delete", "evalrun", "wakes", namespace=pools.namespace)
-    status = pools.until_reason("sleepy", "Idle")
-    assert status.get("leases", []) == []
-
-
 def test_a_change_waits_for_the_run_that_uses_the_pool(pools, under_way):
     pools.patch("busy", {"spec": {"maxNumSeqs": 32}})
     status = pools.until("busy", is_deferred)
@@ -77,6 +63,20 @@ def test_a_change_waits_for_the_run_that_uses_the_pool(pools, under_way):
     assert (run["done"], run["score"], run["attempt"]) == ("1/1", "1.000", 1)
     assert CHANGED in pairwise(rolled(pools, "busy", under_way)), "with the run's end the change comes"
     status = pools.until_ready("busy")
+    assert status.get("leases", []) == []
+
+
+def test_a_pool_that_no_run_uses_sleeps_and_the_next_run_wakes_it(pools):
+    status = pools.until_reason("sleepy", "Idle")
+    assert status["ready"] == "0/0"
+    pools.look(lambda: not pools.pods("sleepy"))
+    (note,) = pools.events("sleepy", "Idle")
+    assert "no run has used it for 5 s" in note
+    pools.apply(pools.run("wakes", agent="sleepy", user="nobody"))
+    status = pools.until_ready("sleepy")
+    assert [lease["run"] for lease in status["leases"]] == ["wakes"]
+    pools.cluster.kubectl("delete", "evalrun", "wakes", namespace=pools.namespace)
+    status = pools.until_reason("sleepy", "Idle")
     assert status.get("leases", []) == []
 
 

@@ -10,6 +10,8 @@ pytestmark = pytest.mark.cluster
 
 GPUS = 8
 """As many as each worker pretends to have, of a kind of its own: what else runs on the cluster holds none of them."""
+LISTING_SECONDS = 2.5
+"""The operator's listing of nodes and quotas may be almost so old."""
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +37,9 @@ def workers(cluster):
 def _pools(pools, gpu):
     gpus = {"gpuResource": gpu}
     quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "one-gpu"}}
+    pools.apply({**quota, "spec": {"hard": {"requests.nvidia.com/gpu": "1"}}})
+    time.sleep(LISTING_SECONDS)
     pools.apply(
-        {**quota, "spec": {"hard": {"requests.nvidia.com/gpu": "1"}}},
         pools.make("wide", replicas=3, tensorParallelSize=8, resources=gpus),
         pools.make("lost", placement={"nodeSelector": {"nowhere": "yes"}}),
         pools.make("over", tensorParallelSize=2, resources={"gpuResource": "nvidia.com/gpu"}),
@@ -100,8 +103,7 @@ def test_a_quota_that_leaves_too_little_is_told_by_its_name(pools):
 def test_a_node_that_is_uncordoned_and_a_quota_that_is_raised_are_noticed(pools):
     node = workers(pools.cluster)[0]
     pools.cluster.kubectl("cordon", node)
-    # The nodes' last listing may be so old.
-    time.sleep(2)
+    time.sleep(LISTING_SECONDS)
     try:
         pools.apply(pools.make("patient", placement={"nodeSelector": {"kubernetes.io/hostname": node}}))
         pools.until_reason("patient", "NoMatchingNode")

@@ -18,14 +18,13 @@ def queue(pools):
         "replicas": REPLICAS,
         "startup": {"maxConcurrentPerNode": 1},
         "placement": {"nodeSelector": {"kubernetes.io/hostname": node}},
-        "env": {"MOCK_START_SECONDS": 2},
+        "env": {"MOCK_START_SECONDS": 1},
     }
     pools.apply(*(pools.make(name, **one_by_one) for name in NAMES))
     seen, told = {}, set()
 
     def look():
-        found = pools.cluster.get("modelpools", namespace=pools.namespace)
-        statuses = [p.get("status", {}) for p in found]
+        statuses = [pools.status(name) for name in NAMES]
         for status in statuses:
             told.update(c["message"] for c in status.get("conditions", []) if c["type"] == "Ready")
             for instance in status.get("instances", []):
