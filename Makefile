@@ -73,6 +73,7 @@ demo: venv cluster images ## a whole run on kind, from install to score
 	@hack/demo.sh
 
 bench: venv cluster images ## measure what docs/performance.md says
+	@$(BIN)/python hack/bench_scheduling.py
 	@$(BIN)/python hack/bench.py
 
 clean-cluster: ## delete the kind cluster

@@ -77,9 +77,11 @@ def test_the_run_is_taken_up_again_and_no_unit_is_run_twice(story):
 
 
 def test_the_folder_has_the_layout_of_storage(story):
-    (folder,) = (path for path in story["output"].iterdir() if not path.name.startswith("."))
+    (folder,) = story["output"].glob("tau2-smoke-*")
+    (durations,) = (story["output"] / "durations" / "tau2").iterdir()
+    assert durations.stem == folder.name
     names = {path.name for path in folder.iterdir()}
-    storage = {"run.json", "manifest.json", "results", "transcripts", "progress", "attempts", "report"}
+    storage = {"run.json", "manifest.json", "results", "transcripts", "claims", "progress", "attempts", "report"}
     assert names == storage | {"logs", "status.json"}
     manifest = Manifest.model_validate_json((folder / "manifest.json").read_bytes())
     keys = {manifest.unit(index).key for index in range(30)}
