@@ -113,8 +113,10 @@ class ClaimQueue:
         """Claim the next generation of a block, and hold its unfinished units if the claim is won."""
         generation = self.board.generations.get(block, -1) + 1
         key = claim_key(self._folder, block, generation)
-        await self.results.put_new(key, self._body())
-        holder = _parse(await self.results.get(key) or b"")
+        won = await self.results.put_new(key, self._body())
+        there = await self.results.get(key)
+        # A store may not show at once what it took.
+        holder = _parse(self._body() if there is None and won else there or b"")
         self.board.generations[block] = generation
         self._claims[key] = holder
         if holder is None or (holder.shard, holder.pod) != (self.place.shard, self.place.pod):

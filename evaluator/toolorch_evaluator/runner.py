@@ -70,7 +70,7 @@ class Shard:
         finally:
             # Only a finished shard's last word is worth a long wait: any other shard is looked for in the results.
             patience = None if finished else LAST_WORD_PATIENCE
-            words = (self.progress.write(finished, patience), self.queue.leave(finished, LAST_WORD_PATIENCE))
+            words = (self.progress.write(finished, patience), self.queue.leave(finished, patience))
             await asyncio.gather(*words, self._keep_profile())
         log.info("shard_ends", ended=self.tally.ended, share=self.tally.total, finished=finished)
         return ExitCode.OK if finished else ExitCode.DRAINED

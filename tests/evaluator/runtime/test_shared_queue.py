@@ -133,6 +133,28 @@ def test_a_shard_at_a_tenth_of_the_speed_ends_its_own_block_and_no_more():
     assert fleet.ended_at < 220, "alone, the slow one would take 1000 s for its third"
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "earliest", "latest"),
+    [
+        pytest.param(1, 4, 45, 65, id="more"),
+        pytest.param(4, 1, 85, 100, id="fewer"),
+    ],
+)
+def test_how_many_units_run_at_once_changes_while_a_shard_runs(before, after, earliest, latest):
+    fleet = make_fleet([10.0] * 12, shards=1, slots=before)
+
+    async def change():
+        await asyncio.sleep(15.0 if after > before else 5.0)
+        fleet.slots = after
+
+    async def both():
+        await asyncio.gather(run_all(fleet), change())
+
+    simulation.run_simulated(both())
+    assert missing(fleet) == []
+    assert earliest < fleet.ended_at < latest
+
+
 def test_an_expectedly_long_unit_is_begun_before_shorter_ones_of_any_shard():
     seconds = [10.0] * 23 + [100.0]
     fleet = make_fleet(seconds, shards=3, slots=1)
