@@ -15,9 +15,9 @@ from statistics import median
 from typing import Any, Literal
 
 from toolorch_api.modelpool import ModelPool
-from toolorch_operator.modelpool.demand import build_demands
-from toolorch_operator.modelpool.occupancy import find_holdings
-from toolorch_operator.modelpool.snapshot import Snapshot, parse_snapshot
+from toolorch_operator.modelpool.claims.demand import build_demands
+from toolorch_operator.modelpool.claims.occupancy import find_holdings
+from toolorch_operator.modelpool.claims.snapshot import Snapshot, parse_snapshot
 from toolorch_operator.placement.match import why_unmatched
 from toolorch_operator.placement.place import place
 from toolorch_operator.placement.views import Demand, Holding

@@ -8,7 +8,7 @@ import pytest
 from toolorch_api.conditions import RunCondition, RunReason
 from toolorch_api.modelpool_status import InstanceState
 from toolorch_api.pool_reasons import PoolCondition, PoolReason
-from toolorch_operator.modelpool.rungs import LADDER
+from toolorch_operator.modelpool.memory.rungs import LADDER
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

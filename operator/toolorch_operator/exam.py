@@ -12,8 +12,8 @@ from typing import Protocol
 import httpx
 
 from toolorch_operator import models
+from toolorch_operator.modelpool.external.report import ENV_KEY, ENV_QUESTION, dump_probe, parse_question
 from toolorch_operator.modelpool.observed import Exam, Probe
-from toolorch_operator.modelpool.probe_report import ENV_KEY, ENV_QUESTION, dump_probe, parse_question
 
 ENV_REPORT = "TOOLORCH_TERMINATION_LOG"
 REPORT = "/dev/termination-log"

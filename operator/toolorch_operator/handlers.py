@@ -17,7 +17,7 @@ import kopf
 from toolorch_api import evalrun, modelpool
 from toolorch_api.pool_reasons import PoolReason
 from toolorch_operator.cluster import Credentials
-from toolorch_operator.modelpool.snapshot import used_pools
+from toolorch_operator.modelpool.claims.snapshot import used_pools
 from toolorch_operator.owner import Key, parse_key, parse_owner
 from toolorch_operator.resources import CHILDREN, MANAGED_SELECTOR, OWNERS, PODS, Resource
 from toolorch_operator.workqueue import WorkQueue

@@ -13,9 +13,9 @@ from toolorch_api.modelpool import ModelPool
 from toolorch_api.modelpool_status import Fit
 from toolorch_operator.cluster import Cluster
 from toolorch_operator.errors import Denied
-from toolorch_operator.modelpool.claims import Claims
+from toolorch_operator.modelpool.claims.claims import Claims
+from toolorch_operator.modelpool.claims.snapshot import parse_snapshot
 from toolorch_operator.modelpool.observed import ClusterView, RunUse
-from toolorch_operator.modelpool.snapshot import parse_snapshot
 from toolorch_operator.owner import Key
 from toolorch_operator.resources import EVAL_RUNS, MODEL_POOLS, NODES, PODS, RESOURCE_QUOTAS, Objects, Resource
 

@@ -11,10 +11,10 @@ import httpx
 
 from toolorch_api.pool_reasons import PoolReason
 from toolorch_operator.modelpool.observed import Exam, Probe, ServedModel, Verdict
-from toolorch_operator.modelpool.preflight import preflight
-from toolorch_operator.modelpool.preflight_answers import Reply
-from toolorch_operator.modelpool.preflight_requests import Request, Requests
-from toolorch_operator.modelpool.progress import Progress, parse_progress
+from toolorch_operator.modelpool.preflight.answers import Reply
+from toolorch_operator.modelpool.preflight.checks import preflight
+from toolorch_operator.modelpool.preflight.progress import Progress, parse_progress
+from toolorch_operator.modelpool.preflight.requests import Request, Requests
 
 # A server that starts or works hard answers late; one that is gone must not hold a reconcile for long.
 PROBE_TIMEOUT_SECONDS = 5.0

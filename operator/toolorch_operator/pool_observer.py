@@ -10,7 +10,7 @@ from toolorch_api import modelpool
 from toolorch_api.modelpool import Engine, ModelPool
 from toolorch_operator.cluster import Cluster
 from toolorch_operator.inventory import Inventory
-from toolorch_operator.modelpool.fetch_progress import LOG_LINES
+from toolorch_operator.modelpool.fetch.progress import LOG_LINES
 from toolorch_operator.modelpool.jobs import JOB_SELECTOR, newest_pod, parse_job
 from toolorch_operator.modelpool.observed import JobView, ObservedPool
 from toolorch_operator.modelpool.pods import parse_pod

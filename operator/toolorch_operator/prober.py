@@ -11,8 +11,8 @@ import structlog
 
 from toolorch_operator import models
 from toolorch_operator.modelpool.observed import Probe, ProbeTarget
-from toolorch_operator.modelpool.patience import is_other_question, is_useful, open_exam, pause_after
-from toolorch_operator.modelpool.progress import ProgressNote, note_progress
+from toolorch_operator.modelpool.preflight.patience import is_other_question, is_useful, open_exam, pause_after
+from toolorch_operator.modelpool.preflight.progress import ProgressNote, note_progress
 from toolorch_operator.owner import Key
 from toolorch_operator.proxied import tunnel_url
 

@@ -12,10 +12,10 @@ from toolorch_api.pool_reasons import PoolReason
 from toolorch_mock.dialect import TOOL_FORMATS
 from toolorch_mock.faults import Crash, FaultSettings
 from toolorch_operator.modelpool.observed import Exam, Verdict
-from toolorch_operator.modelpool.preflight import preflight
-from toolorch_operator.modelpool.preflight_answers import Reply
-from toolorch_operator.modelpool.preflight_requests import Requests
-from toolorch_operator.modelpool.progress import note_progress, parse_progress
+from toolorch_operator.modelpool.preflight.answers import Reply
+from toolorch_operator.modelpool.preflight.checks import preflight
+from toolorch_operator.modelpool.preflight.progress import note_progress, parse_progress
+from toolorch_operator.modelpool.preflight.requests import Requests
 
 FLAGS = ("--enable-auto-tool-choice", "--tool-call-parser", "hermes")
 OTHER_PARSER = ("--enable-auto-tool-choice", "--tool-call-parser", "jamba")

@@ -16,8 +16,8 @@ from toolorch_mock.last_words import last_words
 from toolorch_mock.phases import render, start_lines
 from toolorch_mock.variables import parse_faults
 from toolorch_operator.modelpool.command import serve_command
-from toolorch_operator.modelpool.crashes import parse_crashes
-from toolorch_operator.modelpool.memory import Climb, climb, find_stall, start
+from toolorch_operator.modelpool.memory.climb import Climb, climb, find_stall, start
+from toolorch_operator.modelpool.memory.crashes import parse_crashes
 from toolorch_operator.modelpool.pods import PodView, Termination
 from toolorch_operator.programs.crash_story import Story
 

@@ -18,7 +18,7 @@ from toolorch_api.modelpool import ModelPoolSpec
 from toolorch_evaluator.cli import guard
 from toolorch_operator import programs
 from toolorch_operator.modelpool.command import serve_command
-from toolorch_operator.modelpool.memory import initial_effective
+from toolorch_operator.modelpool.memory.climb import initial_effective
 
 START_SECONDS = 300
 """vLLM is ready after 40 to 60 s on two idle cores."""

@@ -8,7 +8,7 @@ import pytest
 from toolorch_api.pool_reasons import PoolReason
 from toolorch_evaluator.wire import classify
 from toolorch_operator.modelpool.observed import Exam
-from toolorch_operator.modelpool.progress import note_progress
+from toolorch_operator.modelpool.preflight.progress import note_progress
 from toolorch_operator.models import examine, read_progress
 
 pytestmark = pytest.mark.vllm

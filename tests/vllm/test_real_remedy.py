@@ -7,8 +7,8 @@ import pytest
 
 from toolorch_api.modelpool_status import Effective, Ladder
 from toolorch_api.pool_reasons import PoolReason
-from toolorch_operator.modelpool.crashes import parse_crashes
-from toolorch_operator.modelpool.memory import climb, start
+from toolorch_operator.modelpool.memory.climb import climb, start
+from toolorch_operator.modelpool.memory.crashes import parse_crashes
 from toolorch_operator.modelpool.observed import Exam
 from toolorch_operator.modelpool.pods import PodView, Termination
 from toolorch_operator.models import examine

@@ -11,7 +11,7 @@ from toolorch_api.modelpool_status import Instance, InstanceState, Ladder
 from toolorch_evaluator.cli.notes import KeptServer, Note, start_ticks, write_note
 from toolorch_evaluator.cli.pools import LocalPool
 from toolorch_evaluator.cli.reuse import Ask
-from toolorch_operator.modelpool.changes import RESTART
+from toolorch_operator.modelpool.memory.changes import RESTART
 from toolorch_operator.modelpool.targets import proof
 
 

@@ -11,7 +11,7 @@ from toolorch_api.conditions import find_condition, is_true
 from toolorch_api.modelpool import ModelPool
 from toolorch_api.pool_reasons import PoolCondition, PoolReason
 from toolorch_evaluator.cli.errors import RunFailedError
-from toolorch_operator.modelpool.patience import PASSING
+from toolorch_operator.modelpool.preflight.patience import PASSING
 
 # A crash that nothing can cure may still be a race: a replica gets as many further starts before the run gives up.
 _HOPELESS_RESTARTS = 2

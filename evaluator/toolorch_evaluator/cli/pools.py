@@ -19,10 +19,10 @@ from toolorch_api.shard import Endpoint, Endpoints
 from toolorch_evaluator.cli.patience import Patience
 from toolorch_evaluator.cli.replicas import HOST, Replica
 from toolorch_operator.defaults import Defaults
+from toolorch_operator.modelpool.claims.occupancy import find_starts
 from toolorch_operator.modelpool.command import serve_command
 from toolorch_operator.modelpool.objects import build_template
 from toolorch_operator.modelpool.observed import ClusterView, ObservedPool, ProbeTarget, RunUse
-from toolorch_operator.modelpool.occupancy import find_starts
 from toolorch_operator.modelpool.plan import plan
 from toolorch_operator.modelpool.pods import ANNOTATION_TEMPLATE
 from toolorch_operator.modelpool.targets import probe_targets

@@ -13,7 +13,7 @@ from pathlib import Path
 from toolorch_api.modelpool import ModelPool
 from toolorch_evaluator.cli.notes import Note
 from toolorch_operator.modelpool.command import serve_command
-from toolorch_operator.modelpool.memory import initial_effective
+from toolorch_operator.modelpool.memory.climb import initial_effective
 from toolorch_operator.modelpool.targets import build_exam
 
 # Variables that change what a server does; the others of a shell differ from one terminal to the next.

@@ -9,11 +9,11 @@ from datetime import datetime
 from toolorch_api.modelpool import ModelPool
 from toolorch_api.modelpool_status import InstanceState
 from toolorch_api.pool_reasons import PoolReason
-from toolorch_operator.modelpool.crashes import last_crash
-from toolorch_operator.modelpool.external import ExternalPlan
-from toolorch_operator.modelpool.fetch import FetchPlan
+from toolorch_operator.modelpool.external.external import ExternalPlan
+from toolorch_operator.modelpool.fetch.legs import FetchPlan
 from toolorch_operator.modelpool.instances import ROUTINE_WAITS, Replica, serves, why_no_pod
-from toolorch_operator.modelpool.memory import Climb, is_current
+from toolorch_operator.modelpool.memory.climb import Climb, is_current
+from toolorch_operator.modelpool.memory.crashes import last_crash
 from toolorch_operator.modelpool.observed import ObservedPool, Probe, StartView
 from toolorch_operator.modelpool.pods import PodView
 from toolorch_operator.modelpool.slots import describe_wait

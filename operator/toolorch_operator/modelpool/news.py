@@ -6,7 +6,7 @@ from toolorch_api.conditions import Condition, Truth, is_true
 from toolorch_api.modelpool import ModelPool
 from toolorch_api.modelpool_status import InstanceState, ModelPoolStatus
 from toolorch_api.pool_reasons import PoolCondition, PoolReason
-from toolorch_operator.modelpool.memory import Climb
+from toolorch_operator.modelpool.memory.climb import Climb
 from toolorch_operator.modelpool.summary import find_turned
 from toolorch_operator.modelpool.verdicts import Facts
 from toolorch_operator.plan import Event

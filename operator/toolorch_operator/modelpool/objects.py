@@ -12,7 +12,7 @@ from toolorch_api.modelpool import KIND, SERVER_PORT, Engine, ModelPool
 from toolorch_api.modelpool_status import Effective, InstanceState
 from toolorch_operator.defaults import Defaults
 from toolorch_operator.modelpool.instances import Replica
-from toolorch_operator.modelpool.memory import spec_hash
+from toolorch_operator.modelpool.memory.climb import spec_hash
 from toolorch_operator.modelpool.pod import build_pod_spec, choose_nodes
 from toolorch_operator.modelpool.pods import ANNOTATION_SPEC, ANNOTATION_TEMPLATE
 from toolorch_operator.modelpool.rollout import template_hash

@@ -10,18 +10,18 @@ from toolorch_api.modelpool import ModelPool
 from toolorch_api.modelpool_status import InstanceState
 from toolorch_api.pool_reasons import PoolReason
 from toolorch_operator.defaults import Defaults
-from toolorch_operator.modelpool.crashes import last_crash, parse_crashes
-from toolorch_operator.modelpool.external import external_replica, plan_external
-from toolorch_operator.modelpool.fetch import plan_fetch
+from toolorch_operator.modelpool.external.external import external_replica, plan_external
+from toolorch_operator.modelpool.fetch.legs import plan_fetch
 from toolorch_operator.modelpool.holdups import Scene, find_holdups
 from toolorch_operator.modelpool.instances import Replica, instance_names, surplus_replicas
 from toolorch_operator.modelpool.leases import find_leases, judge_idle
-from toolorch_operator.modelpool.memory import Climb, Stall, climb, find_stall, is_current, start
+from toolorch_operator.modelpool.memory.climb import Climb, Stall, climb, find_stall, is_current, start
+from toolorch_operator.modelpool.memory.crashes import last_crash, parse_crashes
 from toolorch_operator.modelpool.news import tell_remediations, tell_restarts, tell_turns
 from toolorch_operator.modelpool.objects import build_objects, build_template
 from toolorch_operator.modelpool.observed import ObservedPool
 from toolorch_operator.modelpool.pods import ANNOTATION_TEMPLATE
-from toolorch_operator.modelpool.presets import judge_preset
+from toolorch_operator.modelpool.presets.verdict import judge_preset
 from toolorch_operator.modelpool.rollout import describe_deferral, is_forced
 from toolorch_operator.modelpool.slots import next_grant
 from toolorch_operator.modelpool.stages import Gates, advance, find_nodes, start_views

@@ -8,7 +8,7 @@ from toolorch_api.modelpool import SERVER_PORT, ModelPool, ModelPoolSpec
 from toolorch_api.modelpool_status import Effective
 from toolorch_operator.defaults import Defaults
 from toolorch_operator.modelpool.command import serve_command
-from toolorch_operator.modelpool.fetch_job import offline_env
+from toolorch_operator.modelpool.fetch.job import offline_env
 from toolorch_operator.modelpool.pod_parts import (
     CACHE_ENV,
     CACHE_FOLDER,

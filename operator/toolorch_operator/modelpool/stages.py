@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from toolorch_api.modelpool import ModelPool
 from toolorch_api.modelpool_status import Instance, InstanceState
-from toolorch_operator.modelpool.fetch import FetchPlan
+from toolorch_operator.modelpool.fetch.legs import FetchPlan
 from toolorch_operator.modelpool.instances import (
     Replica,
     current_pods,

@@ -10,7 +10,7 @@ from toolorch_api.modelpool import ModelPool
 from toolorch_api.modelpool_status import Instance, InstanceState, Lease, ModelPoolStatus, Served
 from toolorch_api.pool_reasons import PoolCondition
 from toolorch_operator.modelpool.instances import Replica
-from toolorch_operator.modelpool.memory import keep_latest
+from toolorch_operator.modelpool.memory.climb import keep_latest
 from toolorch_operator.modelpool.objects import endpoints_name, pod_selector
 from toolorch_operator.modelpool.summary import compute_conditions
 from toolorch_operator.modelpool.verdicts import Facts

@@ -12,8 +12,8 @@ from toolorch_api.pool_reasons import PoolCondition, PoolReason
 from toolorch_operator.modelpool.holdups import NAMED_HOLDUPS, Holdup
 from toolorch_operator.modelpool.instances import Replica
 from toolorch_operator.modelpool.leases import Use
-from toolorch_operator.modelpool.memory import Climb, Stall
-from toolorch_operator.modelpool.rungs import utilization
+from toolorch_operator.modelpool.memory.climb import Climb, Stall
+from toolorch_operator.modelpool.memory.rungs import utilization
 
 Verdict = tuple[bool | None, PoolReason, str]
 """Truth (None: unknown), reason and message of a condition."""

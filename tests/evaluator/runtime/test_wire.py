@@ -74,7 +74,9 @@ def test_error_answers(status, text, cause, passing, overflow):
 def test_max_tokens_beyond_the_window_is_the_specs_mistake_and_not_the_models():
     assert classify(400, VLLM, max_tokens=40000).cause == "max_tokens_too_large"
     assert classify(400, VLLM, max_tokens=8000).overflow
-    newer = "max_tokens=4096 cannot be greater than max_model_len=max_model_len=2048. Please request fewer output tokens."
+    newer = (
+        "max_tokens=4096 cannot be greater than max_model_len=max_model_len=2048. Please request fewer output tokens."
+    )
     assert classify(400, newer, max_tokens=4096).cause == "max_tokens_too_large"
 
 

@@ -11,7 +11,7 @@ from toolorch_api.pool_reasons import PoolReason
 from toolorch_operator.defaults import Defaults
 from toolorch_operator.modelpool.command import parse_utilization
 from toolorch_operator.modelpool.instances import instance_names
-from toolorch_operator.modelpool.memory import initial_effective
+from toolorch_operator.modelpool.memory.climb import initial_effective
 from toolorch_operator.modelpool.objects import build_template
 from toolorch_operator.modelpool.observed import ClusterView, ObservedPool, Probe, ServedModel, Verdict
 from toolorch_operator.modelpool.plan import plan

@@ -8,8 +8,8 @@ import yaml
 from toolorch_api.modelpool import ModelPool
 from toolorch_mock.arguments import parse_options
 from toolorch_operator.modelpool.command import serve_command
-from toolorch_operator.modelpool.memory import initial_effective
-from toolorch_operator.modelpool.presets import judge_preset
+from toolorch_operator.modelpool.memory.climb import initial_effective
+from toolorch_operator.modelpool.presets.verdict import judge_preset
 
 FOLDER = Path(__file__).parents[3] / "examples" / "toolorchestra"
 POOLS = {

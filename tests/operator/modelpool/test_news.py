@@ -5,8 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from toolorch_operator.modelpool.external import build_probe_job
-from toolorch_operator.modelpool.fetch_job import build_fetch_job
+from toolorch_operator.modelpool.external.external import build_probe_job
+from toolorch_operator.modelpool.fetch.job import build_fetch_job
 from toolorch_operator.modelpool.observed import JobView
 from toolorch_operator.modelpool.plan import plan
 

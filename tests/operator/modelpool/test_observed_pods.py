@@ -2,9 +2,9 @@
 
 import pytest
 
-from toolorch_operator.modelpool.crashes import parse_crashes
-from toolorch_operator.modelpool.external import external_replica
+from toolorch_operator.modelpool.external.external import external_replica
 from toolorch_operator.modelpool.instances import current_pods
+from toolorch_operator.modelpool.memory.crashes import parse_crashes
 from toolorch_operator.modelpool.observed import ObservedPool, Probe, ServedModel
 from toolorch_operator.modelpool.plan import plan
 from toolorch_operator.modelpool.pods import PodView, parse_pod

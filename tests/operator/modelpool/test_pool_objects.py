@@ -4,9 +4,9 @@ import pytest
 
 from toolorch_api.modelpool_status import Effective, InstanceState
 from toolorch_operator.modelpool.command import fraction_text, parse_utilization, serve_command
-from toolorch_operator.modelpool.external import external_replica
+from toolorch_operator.modelpool.external.external import external_replica
 from toolorch_operator.modelpool.instances import Replica, instance_names, service_url
-from toolorch_operator.modelpool.memory import initial_effective
+from toolorch_operator.modelpool.memory.climb import initial_effective
 from toolorch_operator.modelpool.objects import build_objects, build_template
 from toolorch_operator.modelpool.observed import ObservedPool
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from toolorch_api.modelpool_status import InstanceState, ModelPoolStatus
-from toolorch_operator.modelpool.fetch import FetchPlan
+from toolorch_operator.modelpool.fetch.legs import FetchPlan
 from toolorch_operator.modelpool.observed import ClusterView, ObservedPool, StartView
 from toolorch_operator.modelpool.pods import PodView, Termination
 from toolorch_operator.modelpool.rollout import describe_deferral, is_forced, template_hash

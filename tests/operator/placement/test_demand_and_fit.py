@@ -3,8 +3,8 @@
 import pytest
 
 from toolorch_api.modelpool import ModelPool
-from toolorch_operator.modelpool.demand import build_demands
-from toolorch_operator.modelpool.fit import find_min_gpu_gib, find_need, find_weights, fits_nowhere, judge_fit
+from toolorch_operator.modelpool.claims.demand import build_demands
+from toolorch_operator.modelpool.claims.fit import find_min_gpu_gib, find_need, find_weights, fits_nowhere, judge_fit
 
 MEMORY = "nvidia.com/gpu.memory"
 

@@ -1,0 +1,1 @@
+"""A model's files come into a cache once, before the servers that read them. PURE."""

@@ -1,0 +1,1 @@
+"""From a memory crash to the settings that the next start has: the ladder. PURE."""

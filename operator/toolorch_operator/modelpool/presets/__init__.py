@@ -1,0 +1,1 @@
+"""Which parsers and templates a family of models works with. PURE."""
