@@ -116,7 +116,7 @@ def test_what_a_drained_shard_gives_back_is_taken_before_any_lease_is_over():
     fleet = make_fleet([40.0] * 6, shards=3, slots=1)
     simulation.run_simulated(run_all(fleet, [(0, 10.0, "stop", None)]))
     assert missing(fleet) == []
-    assert fleet.ended_at < 10 + 20 + 40 + 80 + LOOK_SECONDS
+    assert fleet.ended_at < 120 + LOOK_SECONDS, "the others are free at 80 s; a lease would hold until 90 s"
 
 
 def test_a_new_pod_of_a_shard_goes_on_with_what_the_old_one_had_claimed():
