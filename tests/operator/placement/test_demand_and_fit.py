@@ -4,7 +4,7 @@ import pytest
 
 from toolorch_api.modelpool import ModelPool
 from toolorch_operator.modelpool.claims.demand import build_demands
-from toolorch_operator.modelpool.claims.fit import find_min_gpu_gib, find_need, find_weights, fits_nowhere, judge_fit
+from toolorch_operator.modelpool.claims.fit import find_min_gpu_gib, find_need, find_weights, judge_fit
 
 MEMORY = "nvidia.com/gpu.memory"
 
@@ -86,15 +86,16 @@ def test_fit_names_the_nodes_that_are_big_enough_and_those_that_are_not(world):
     assert [(r.node, r.why) for r in fit.rejected] == [
         ("l4", "90 % of its 22.5 GiB on each GPU is less than the 45.4 needed")
     ]
-    assert not fits_nowhere(fit)
+    assert fit.candidates
 
 
 def test_a_model_that_fits_on_none_of_the_nodes_it_may_use_fits_nowhere(world):
     nodes = [world.node("l4", labels={MEMORY: "23034", "kind": "x"}), world.node("h100", labels={MEMORY: "81559"})]
     pool = build(placement={"nodeSelector": {"kind": "x"}})
-    assert fits_nowhere(judge_fit(pool, 64, nodes, 95))
+    fit = judge_fit(pool, 64, nodes, 95)
+    assert (bool(fit.rejected), fit.candidates) == (True, [])
 
 
 def test_what_is_not_known_is_not_judged(world):
     fit = judge_fit(build(), None, [world.node("l4", labels={MEMORY: "23034"})], 95)
-    assert (fit.needed_gib, fit.candidates, fits_nowhere(fit)) == (None, [], False)
+    assert (fit.needed_gib, fit.candidates, fit.rejected) == (None, [], [])

@@ -72,11 +72,6 @@ def judge_fit(pool: ModelPool, weights_gib: float | None, nodes: Iterable[NodeVi
     )
 
 
-def fits_nowhere(fit: Fit) -> bool:
-    """Tell whether every node that the pool may use is too small."""
-    return bool(fit.rejected) and not fit.candidates
-
-
 def _is_of_kind(node: NodeView, spec: ModelPoolSpec) -> bool:
     wishes = spec.placement
     has_gpus = node.allocatable.get(spec.resources.gpu_resource, 0) > 0
