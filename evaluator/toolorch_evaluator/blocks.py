@@ -19,7 +19,7 @@ from toolorch_api.keys import claim_key, claims_folder
 GROUP = 32
 # Blocks that a shard would take if all were as large as the first: fewer leave a slow shard too much to hold, more cost
 # requests. Measured by hack/bench_scheduling.py.
-PARTS = 6
+PARTS = 8
 # Of the mean unit: whatever an estimate says, no conversation is free.
 LEAST_WEIGHT = 0.1
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from toolorch_api.keys import RESULTS_PREFIX, result_key
-from toolorch_evaluator.blocks import GROUP, Board, cut_blocks, share_units
+from toolorch_evaluator.blocks import GROUP, PARTS, Board, cut_blocks, share_units
 from toolorch_evaluator.claims import LOOK_SECONDS
 from toolorch_evaluator.leases import LEASE_SECONDS
 
@@ -180,8 +180,8 @@ def test_more_than_a_group_of_shards_are_dealt_out_to_several_queues():
 @pytest.mark.parametrize("sharers", [1, 8, 32])
 def test_blocks_grow_with_the_shards_and_only_slowly_with_the_units(sharers):
     counts = [len(cut_blocks(range(n), [1.0] * n, sharers)) for n in (10_000, 100_000)]
-    assert counts[0] <= sharers * 6 * 10
-    assert counts[1] - counts[0] <= sharers * 6 * 3
+    assert counts[0] <= sharers * PARTS * 9
+    assert counts[1] - counts[0] <= sharers * PARTS * 3
 
 
 def test_shards_that_begin_together_reach_for_different_blocks():
