@@ -19,7 +19,7 @@ from kubernetes.aio.client.api_client import ApiClient
 from kubernetes.aio.client.configuration import Configuration
 
 from toolorch_api.meta import FIELD_MANAGER
-from toolorch_operator.answers import parse_error
+from toolorch_operator.answers import name_answer, parse_error
 from toolorch_operator.errors import Conflict, NotFound, Unavailable
 from toolorch_operator.metrics import Metrics
 from toolorch_operator.plan import Ref
@@ -196,5 +196,5 @@ class Cluster:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             self._metrics.count_api(verb, label, type(error).__name__)
             raise Unavailable(f"{verb} {label}: {type(error).__name__}: {error}") from error
-        self._metrics.count_api(verb, label, response.status)
+        self._metrics.count_api(verb, label, name_answer(response.status, text))
         return response.status, response.headers, text

@@ -123,6 +123,17 @@ def test_a_worker_pod_deleted_in_the_middle_is_replaced_and_the_run_is_whole(clu
     assert_whole(Stored(cluster, pools, "lost-pod"))
 
 
+def test_a_run_follows_its_shards_up_and_down_while_it_goes_on(cluster, pools, merge_patch):
+    start(cluster, pools, merge_patch, "resized", {"spec": {"shards": 2, "concurrencyPerShard": 2}})
+    for shards, done in ((4, 2), (1, 8)):
+        wait_for_units(cluster, pools, "resized", done)
+        change = json.dumps({"spec": {"shards": shards}})
+        cluster.kubectl("patch", "evalrun", "resized", "--type=merge", "-p", change, namespace=pools)
+        cluster.wait("job/resized-a1", f"jsonpath={{.spec.completions}}={shards}", namespace=pools, seconds=30)
+    cluster.wait("evalrun/resized", "condition=Complete", namespace=pools)
+    assert_whole(Stored(cluster, pools, "resized"))
+
+
 def test_an_attempts_job_deleted_by_hand_is_made_again_for_what_is_missing(cluster, pools, merge_patch):
     start(cluster, pools, merge_patch, "lost-job")
     wait_for_units(cluster, pools, "lost-job", 3)

@@ -138,6 +138,15 @@ async def test_every_bad_answer_has_a_name_and_is_counted(frame, status, error):
     assert frame.samples(metrics, "toolorch_api_requests_total", labels) == {("patch", "configmaps", str(status)): 1.0}
 
 
+async def test_a_namespace_that_is_being_deleted_takes_nothing_and_that_is_no_matter_of_rights(frame):
+    metrics = frame.metrics()
+    going = {"message": "it is being terminated", "details": {"causes": [{"reason": "NamespaceTerminating"}]}}
+    async with api(metrics, (403, going)) as (cluster, _):
+        with pytest.raises(Conflict, match="terminated"):
+            await cluster.apply("ns", CONFIG_MAP)
+    assert frame.samples(metrics, "toolorch_api_requests_total", ("code",)) == {("NamespaceTerminating",): 1.0}
+
+
 async def test_an_answer_that_is_no_json_is_still_an_error_with_its_words(frame):
     async with api(frame.metrics(), (502, "<html>bad gateway</html>")) as (cluster, _):
         with pytest.raises(Unavailable, match="bad gateway"):
