@@ -107,7 +107,7 @@ def _print(comparison: Comparison, uris: tuple[str, str], outcome: GateOutcome |
 
 
 def _table(comparison: Comparison) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
     table.add_column("domain", overflow="fold")
     for name in ("tasks", "units", "A", "B", "points", "95 % interval", "lost", "gained"):
         table.add_column(name, justify="right", no_wrap=True)
