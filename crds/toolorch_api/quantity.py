@@ -29,15 +29,18 @@ def parse_milli(text: str) -> int:
     return _scaled(text, 1000)
 
 
-@lru_cache(maxsize=_REMEMBERED)
-def _scaled(text: str, factor: int) -> int:
+def parse_quantity(text: str) -> Decimal:
+    """Return the exact number that a quantity stands for; raises ValueError where the text is no quantity."""
     match = _QUANTITY.fullmatch(text)
     if match is None:
         raise ValueError(f"{text!r} is no quantity")
     number, suffix, exponent = match.groups()
     if suffix in _BINARY:
-        value = Decimal(number) * (1 << _BINARY[suffix])
-    else:
-        value = Decimal(number).scaleb(_DECIMAL[suffix] if suffix else int(exponent or 0))
+        return Decimal(number) * (1 << _BINARY[suffix])
+    return Decimal(number).scaleb(_DECIMAL[suffix] if suffix else int(exponent or 0))
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _scaled(text: str, factor: int) -> int:
     # The API server itself rounds up, so that nothing gets less than it asked for.
-    return int((value * factor).to_integral_value(rounding=ROUND_CEILING))
+    return int((parse_quantity(text) * factor).to_integral_value(rounding=ROUND_CEILING))

@@ -14,17 +14,15 @@ from decimal import Decimal
 from typing import Any
 
 from toolorch_api.meta import GROUP
+from toolorch_api.quantity import parse_quantity
 from toolorch_operator.plan import Manifest
 
 ANNOTATION_APPLIED = f"{GROUP}/applied-hash"
 
 # Fields by which Kubernetes tells the items of a list apart; the first one that fits is used.
 _ITEM_KEYS = ("name", "mountPath", "containerPort", "key", "type")
-_QUANTITY = re.compile(r"^(\d+(?:\.\d+)?)(m|k|Ki|M|Mi|G|Gi|T|Ti)?$")
-_FACTORS = {
-    "": Decimal(1), "m": Decimal("0.001"), "k": Decimal(1000), "M": Decimal(10**6), "G": Decimal(10**9),
-    "T": Decimal(10**12), "Ki": Decimal(2**10), "Mi": Decimal(2**20), "Gi": Decimal(2**30), "Ti": Decimal(2**40),
-}  # fmt: skip
+# How manifests and the API server write amounts; text that only might be one, such as 1e3, is compared as text.
+_QUANTITY = re.compile(r"\d+(?:\.\d+)?(?:m|k|Ki|M|Mi|G|Gi|T|Ti)?")
 
 
 def manifest_hash(manifest: Manifest) -> str:
@@ -89,5 +87,5 @@ def _is_same_quantity(desired: Any, live: Any) -> bool:
 def _parse_quantity(value: Any) -> Decimal | None:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
-    match = _QUANTITY.match(str(value))
-    return None if match is None else Decimal(match[1]) * _FACTORS[match[2] or ""]
+    text = str(value)
+    return parse_quantity(text) if _QUANTITY.fullmatch(text) else None

@@ -12,6 +12,7 @@ from toolorch_operator.defaults import Defaults
 from toolorch_operator.evalrun.observed import ObservedRun
 from toolorch_operator.evalrun.output import resolve_output
 from toolorch_operator.evalrun.step import Says
+from toolorch_operator.raw import is_raw_true
 
 
 def parse_baseline(run: EvalRun, raw: Mapping[str, Any] | None, defaults: Defaults) -> Baseline | None:
@@ -54,8 +55,7 @@ def _find_problem(run: EvalRun, name: str, raw: Mapping[str, Any] | None, root: 
         return f"EvalRun {name} does not exist; toolorch compare takes the URIs of stored runs"
     if raw["metadata"].get("uid") == run.metadata.uid:
         return f"EvalRun {name} is this run: spec.gate.baseline names an earlier one"
-    conditions = (raw.get("status") or {}).get("conditions") or ()
-    if not any(c.get("type") == RunCondition.COMPLETE and c.get("status") == "True" for c in conditions) or not root:
+    if not is_raw_true(raw.get("status"), RunCondition.COMPLETE) or not root:
         return f"EvalRun {name} is not complete"
     own, theirs = resolve_output(run, defaults), _secret(raw, defaults)
     if own is not None and own.secret != theirs:

@@ -16,6 +16,7 @@ from toolorch_api.shard import Assignment, Baseline, Manifest, Progress, Summary
 from toolorch_operator.evalrun.size import parse_size
 from toolorch_operator.evalrun.views import JobView, PodView, PoolView
 from toolorch_operator.queueing import find_queue
+from toolorch_operator.raw import find_raw_condition
 
 __all__ = [
     "JobView",
@@ -91,7 +92,7 @@ class ObservedRun:
 def parse_pool(raw: Mapping[str, Any]) -> PoolView:
     """Return the view of a ModelPool manifest; unknown and missing fields do no harm."""
     spec, status, meta = raw.get("spec", {}), raw.get("status") or {}, raw["metadata"]
-    ready = _condition(status, "Ready")
+    ready = find_raw_condition(status, "Ready")
     external = spec.get("external") or {}
     key = external.get("apiKeySecretRef")
     is_current = ready.get("observedGeneration", 0) >= meta.get("generation", 0)
@@ -113,14 +114,14 @@ def parse_pool(raw: Mapping[str, Any]) -> PoolView:
 def parse_job(raw: Mapping[str, Any]) -> JobView:
     """Return the view of a Job manifest."""
     spec, status = raw.get("spec", {}), raw.get("status") or {}
-    failed = _condition(status, "Failed")
+    failed = find_raw_condition(status, "Failed")
     return JobView(
         name=raw["metadata"]["name"],
         uid=raw["metadata"].get("uid", ""),
         active=status.get("active", 0),
         succeeded=status.get("succeeded", 0),
         failed=status.get("failed", 0),
-        is_complete=_condition(status, "Complete").get("status") == "True",
+        is_complete=find_raw_condition(status, "Complete").get("status") == "True",
         is_failed=failed.get("status") == "True",
         failure=": ".join(filter(None, (failed.get("reason"), failed.get("message")))),
         is_suspended=bool(spec.get("suspend")),
@@ -167,7 +168,7 @@ def parse_pod(raw: Mapping[str, Any]) -> PodView:
 
 
 def _parse_waiting(status: Mapping[str, Any], state: Mapping[str, Any]) -> str:
-    scheduled = _condition(status, "PodScheduled")
+    scheduled = find_raw_condition(status, "PodScheduled")
     if scheduled.get("status") == "False":
         return str(scheduled.get("reason", ""))
     reason = str((state.get("waiting") or {}).get("reason", ""))
@@ -185,7 +186,3 @@ def parse_last_word(text: str) -> str:
 def _parse_attempt(raw: Mapping[str, Any]) -> int:
     text = (raw["metadata"].get("labels") or {}).get(LABEL_ATTEMPT, "")
     return int(text) if text.isdecimal() else 0
-
-
-def _condition(status: Mapping[str, Any], type_: str) -> Mapping[str, Any]:
-    return next((c for c in status.get("conditions") or () if c.get("type") == type_), {})

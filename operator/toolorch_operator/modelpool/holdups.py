@@ -11,7 +11,7 @@ from toolorch_api.modelpool_status import InstanceState
 from toolorch_api.pool_reasons import PoolReason
 from toolorch_operator.modelpool.external.external import ExternalPlan
 from toolorch_operator.modelpool.fetch.legs import FetchPlan
-from toolorch_operator.modelpool.instances import ROUTINE_WAITS, Replica, serves, why_no_pod
+from toolorch_operator.modelpool.instances import ROUTINE_WAITS, Replica, instance_key, serves, why_no_pod
 from toolorch_operator.modelpool.memory.climb import Climb, is_current
 from toolorch_operator.modelpool.memory.crashes import last_crash
 from toolorch_operator.modelpool.observed import ObservedPool, Probe, StartView
@@ -97,7 +97,7 @@ def _why(scene: Scene, replica: Replica) -> tuple[PoolReason, str]:
 def _why_waiting(scene: Scene, replica: Replica) -> tuple[PoolReason, str]:
     if replica.is_going or replica.pod is not None:
         return PoolReason.WAITING_FOR_SLOT, f"{replica.name} waits for its earlier pod to go"
-    key = f"{scene.pool.metadata.namespace}/{replica.name}"
+    key = instance_key(scene.pool, replica.name)
     return PoolReason.WAITING_FOR_SLOT, f"{replica.name} {describe_wait(key, scene.starts, scene.moment)}"
 
 

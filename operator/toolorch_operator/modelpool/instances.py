@@ -12,6 +12,7 @@ from toolorch_operator.modelpool.observed import ObservedPool, Probe
 from toolorch_operator.modelpool.pods import PodView
 from toolorch_operator.placement.views import Rejection
 from toolorch_operator.plan import Manifest
+from toolorch_operator.raw import find_raw_condition
 
 _ENDED = ("Succeeded", "Failed")
 # What every container goes through; any other reason to wait is trouble.
@@ -52,6 +53,11 @@ def instance_names(pool: ModelPool, count: int | None = None) -> list[str]:
     if pool.spec.engine is Engine.EXTERNAL:
         return []
     return [f"{pool.metadata.name}-{i}" for i in range(pool.spec.replicas if count is None else count)]
+
+
+def instance_key(pool: ModelPool, name: str) -> str:
+    """Return what tells a replica from those of all other pools: namespace and name."""
+    return f"{pool.metadata.namespace}/{name}"
 
 
 def service_url(pool: ModelPool, instance: str) -> str:
@@ -103,9 +109,8 @@ def is_held_up(pod: PodView) -> bool:
 
 def why_no_pod(deployment: Manifest | None) -> str:
     """Return why a Deployment may make no pod, as the API server told it; empty where it may."""
-    conditions = ((deployment or {}).get("status") or {}).get("conditions") or ()
-    failed = (c for c in conditions if c.get("type") == "ReplicaFailure" and c.get("status") == "True")
-    return next((str(c.get("message", "")) for c in failed), "")
+    failure = find_raw_condition((deployment or {}).get("status"), "ReplicaFailure")
+    return str(failure.get("message", "")) if failure.get("status") == "True" else ""
 
 
 def serves(pool: ModelPool, probe: Probe) -> bool:

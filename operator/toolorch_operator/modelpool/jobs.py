@@ -11,6 +11,7 @@ from toolorch_operator.modelpool.observed import JobView
 from toolorch_operator.owner import build_owner_reference
 from toolorch_operator.plan import Manifest
 from toolorch_operator.queueing import find_queue, hold_job, queue_labels
+from toolorch_operator.raw import find_raw_condition
 
 JOB_SELECTOR = f"{LABEL_MANAGED_BY}={MANAGED_BY},{LABEL_KIND}={KIND},{LABEL_PURPOSE}"
 """Selects the Jobs of all pools of a namespace, and their pods."""
@@ -61,8 +62,8 @@ def parse_job(raw: Mapping[str, Any], pods: Sequence[Mapping[str, Any]], log: st
     """Return the view of a Job manifest; `pods` may hold other Jobs' pods, `log` is the end of what its pod printed."""
     meta = raw.get("metadata") or {}
     labels, status = meta.get("labels") or {}, raw.get("status") or {}
-    failed = _condition(status, "Failed")
-    succeeded = _condition(status, "Complete").get("status") == "True"
+    failed = find_raw_condition(status, "Failed")
+    succeeded = find_raw_condition(status, "Complete").get("status") == "True"
     is_over = succeeded or failed.get("status") == "True"
     newest = newest_pod(meta.get("name", ""), pods)
     said = str(_container(newest, "terminated").get("message") or "")
@@ -91,7 +92,7 @@ def _find_holdup(job: Mapping[str, Any], pod: Mapping[str, Any]) -> str:
         return f"it waits for Kueue to admit it in queue {queue}"
     if not pod:
         return "it has no pod yet"
-    scheduled = _condition(pod.get("status") or {}, "PodScheduled")
+    scheduled = find_raw_condition(pod.get("status") or {}, "PodScheduled")
     if scheduled.get("status") == "False":
         return f"{scheduled.get('reason', '')}: {scheduled.get('message', '')}"
     waiting = _container(pod, "waiting")
@@ -105,7 +106,3 @@ def _container(pod: Mapping[str, Any], state: str) -> Mapping[str, Any]:
     containers = (pod.get("status") or {}).get("containerStatuses") or ()
     own: Mapping[str, Any] = next((c for c in containers if c.get("name") == container_name(purpose)), {})
     return (own.get("state") or {}).get(state) or {}
-
-
-def _condition(status: Mapping[str, Any], type_: str) -> Mapping[str, Any]:
-    return next((c for c in status.get("conditions") or () if c.get("type") == type_), {})

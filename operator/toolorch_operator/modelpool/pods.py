@@ -8,6 +8,7 @@ from typing import Any
 
 from toolorch_api.meta import GROUP, LABEL_INSTANCE
 from toolorch_operator.queueing import find_queue
+from toolorch_operator.raw import find_raw_condition
 
 CONTAINER = "server"
 """Name of the container that runs the model server."""
@@ -83,7 +84,7 @@ def parse_pod(manifest: Mapping[str, Any]) -> PodView:
         ip=status.get("podIP") or "",
         phase=status.get("phase", "Pending"),
         deleting=bool(meta.get("deletionTimestamp")),
-        ready=bool(live.get("ready")) and _condition(status, "Ready").get("status", "True") == "True",
+        ready=bool(live.get("ready")) and find_raw_condition(status, "Ready").get("status", "True") == "True",
         restart_count=restarts,
         waiting_reason=waiting.get("reason") or "",
         waiting_message=waiting.get("message") or "",
@@ -101,12 +102,8 @@ def _server(containers: Sequence[Mapping[str, Any]] | None) -> Mapping[str, Any]
     return next((c for c in containers or () if c.get("name") == CONTAINER), {})
 
 
-def _condition(status: Mapping[str, Any], type_: str) -> Mapping[str, Any]:
-    return next((c for c in status.get("conditions") or () if c.get("type") == type_), {})
-
-
 def _unschedulable(status: Mapping[str, Any]) -> str:
-    scheduled = _condition(status, "PodScheduled")
+    scheduled = find_raw_condition(status, "PodScheduled")
     if scheduled.get("status") != "False":
         return ""
     return scheduled.get("message") or scheduled.get("reason") or "no node takes the pod"
@@ -114,7 +111,7 @@ def _unschedulable(status: Mapping[str, Any]) -> str:
 
 def _is_gated(status: Mapping[str, Any]) -> bool:
     """Tell whether the scheduler may not look at a pod yet: somebody's gate holds it back."""
-    return _condition(status, "PodScheduled").get("reason") == "SchedulingGated"
+    return find_raw_condition(status, "PodScheduled").get("reason") == "SchedulingGated"
 
 
 def _terminations(live: Mapping[str, Any], restarts: int) -> tuple[Termination, ...]:

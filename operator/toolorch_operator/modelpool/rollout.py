@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from toolorch_api.meta import GROUP
 from toolorch_api.modelpool import ModelPool
+from toolorch_operator.raw import digest
 
 ANNOTATION_ROLLOUT = f"{GROUP}/rollout"
 """Annotation of a pool: `now` rolls it although runs use it."""
@@ -34,4 +33,4 @@ def describe_deferral(runs: Sequence[str]) -> str:
 
 def template_hash(template: Mapping[str, Any]) -> str:
     """Return 12 hex digits over a pod template: the API server's defaults make live templates differ from it."""
-    return hashlib.sha256(json.dumps(template, sort_keys=True).encode()).hexdigest()[:_HASH_DIGITS]
+    return digest(template, _HASH_DIGITS)

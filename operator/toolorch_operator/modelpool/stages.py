@@ -14,6 +14,7 @@ from toolorch_operator.modelpool.instances import (
     current_pods,
     going_instances,
     has_crashed,
+    instance_key,
     is_held_up,
     known_instances,
     serves,
@@ -61,7 +62,7 @@ def advance(pool: ModelPool, observed: ObservedPool, names: Sequence[str], gates
         )
         aims.append(_aim(pool, observed, _seat(pool, observed, seen), before.get(name), gates))
     granted = grant(start_views(pool, observed, aims, gates.moment), gates.moment)
-    settled = (_settle(aim, _key(pool, aim.name) in granted) for aim in aims)
+    settled = (_settle(aim, instance_key(pool, aim.name) in granted) for aim in aims)
     return [_date(replica, before.get(replica.name), gates.moment) for replica in settled]
 
 
@@ -71,7 +72,7 @@ def find_nodes(pool: ModelPool, observed: ObservedPool, names: Sequence[str]) ->
     if placement is None:
         return None
     pods = current_pods(observed.pods)
-    chosen = {pods[n].node if n in pods else placement.assigned.get(_key(pool, n), "") for n in names}
+    chosen = {pods[n].node if n in pods else placement.assigned.get(instance_key(pool, n), "") for n in names}
     return sorted(chosen - {""})
 
 
@@ -82,10 +83,6 @@ def start_views(pool: ModelPool, observed: ObservedPool, replicas: Sequence[Repl
     """
     own = [_view(pool, r, now) for r in replicas]
     return [*_others(observed, now), *(own if observed.cluster.placement is not None else without_nodes(own))]
-
-
-def _key(pool: ModelPool, name: str) -> str:
-    return f"{pool.metadata.namespace}/{name}"
 
 
 def _probe(pod: PodView | None, probe: Probe | None) -> Probe | None:
@@ -99,7 +96,7 @@ def _seat(pool: ModelPool, observed: ObservedPool, replica: Replica) -> Replica:
     placement = observed.cluster.placement
     if placement is None:
         return replica
-    key = _key(pool, replica.name)
+    key = instance_key(pool, replica.name)
     return replace(replica, node=placement.assigned.get(key, ""), rejection=placement.rejected.get(key))
 
 
@@ -165,7 +162,7 @@ def _others(observed: ObservedPool, now: datetime) -> list[StartView]:
 def _view(pool: ModelPool, replica: Replica, now: datetime) -> StartView:
     """Return a replica as it counts for slots."""
     startup = pool.spec.startup
-    key, limit, settle = _key(pool, replica.name), startup.max_concurrent_per_node, startup.settle_seconds
+    key, limit, settle = instance_key(pool, replica.name), startup.max_concurrent_per_node, startup.settle_seconds
     view = StartView(key, replica.node, replica.state, replica.since, limit, settle)
     if replica.state is READY and replica.is_outdated and not replica.keeps:
         # It serves on with its old template until there is a slot for it, after those that wait already.

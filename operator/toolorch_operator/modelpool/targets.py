@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 
 from toolorch_api.modelpool import SERVER_PORT, ModelPool
@@ -11,6 +9,7 @@ from toolorch_api.modelpool_status import Instance
 from toolorch_operator.modelpool.instances import current_pods, instance_names, known_instances
 from toolorch_operator.modelpool.observed import Exam, ProbeTarget
 from toolorch_operator.modelpool.pods import PodView
+from toolorch_operator.raw import digest
 
 _HASH_DIGITS = 8
 
@@ -50,5 +49,5 @@ def build_exam(pool: ModelPool) -> Exam:
 def proof(pool: ModelPool, pod: PodView) -> str:
     """Name one start of a server together with what it was asked: what status remembers once it has passed."""
     exam = build_exam(pool)
-    asked = json.dumps([exam.served_name, exam.calls_tools, dict(exam.template_kwargs)], sort_keys=True)
-    return f"{pod.uid}/{pod.restart_count}/{hashlib.sha256(asked.encode()).hexdigest()[:_HASH_DIGITS]}"
+    asked = digest([exam.served_name, exam.calls_tools, dict(exam.template_kwargs)], _HASH_DIGITS)
+    return f"{pod.uid}/{pod.restart_count}/{asked}"

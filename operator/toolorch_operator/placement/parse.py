@@ -9,6 +9,7 @@ from typing import Any
 
 from toolorch_api.quantity import parse_bytes, parse_milli
 from toolorch_operator.placement.views import CPU, MEMORY, PODS, NodeView, Quota, Taint
+from toolorch_operator.raw import find_raw_condition
 
 # Kubernetes' own tolerationSeconds for a node that is gone: then its pods are deleted.
 LOST_AFTER = timedelta(seconds=300)
@@ -21,7 +22,7 @@ _REQUESTS, _LIMITED_MEMORY = "requests.", "limits.memory"
 def parse_node(manifest: Mapping[str, Any], now: datetime) -> NodeView:
     """Return the view of a node."""
     meta, spec, status = (manifest.get(part) or {} for part in ("metadata", "spec", "status"))
-    ready: Mapping[str, Any] = next((c for c in status.get("conditions") or () if c.get("type") == "Ready"), {})
+    ready = find_raw_condition(status, "Ready")
     is_ready = ready.get("status") == "True"
     since = ready.get("lastTransitionTime")
     return NodeView(

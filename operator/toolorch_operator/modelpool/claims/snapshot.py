@@ -17,6 +17,7 @@ from toolorch_operator.modelpool.observed import RunUse
 from toolorch_operator.owner import Key
 from toolorch_operator.placement.parse import parse_node, parse_quotas
 from toolorch_operator.placement.views import NodeView, Quota
+from toolorch_operator.raw import is_raw_true
 
 Objects = Iterable[Mapping[str, Any]]
 _ENDS = (RunCondition.COMPLETE, RunCondition.FAILED)
@@ -86,8 +87,8 @@ def _find_uses(runs: Objects) -> dict[Key, tuple[RunUse, ...]]:
 
 def used_pools(run: Mapping[str, Any]) -> list[str]:
     """Return the pools that a run's roles name; none where it has ended, rests or goes."""
-    spec, conditions = run.get("spec") or {}, (run.get("status") or {}).get("conditions") or ()
-    is_over = any(c.get("type") in _ENDS and c.get("status") == "True" for c in conditions)
+    spec = run.get("spec") or {}
+    is_over = any(is_raw_true(run.get("status"), end) for end in _ENDS)
     if is_over or spec.get("suspend") or run["metadata"].get("deletionTimestamp"):
         return []
     try:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,6 +18,7 @@ from toolorch_operator.modelpool.observed import JobView, ObservedPool, Probe
 from toolorch_operator.modelpool.pod_parts import CONTAINER_SECURITY
 from toolorch_operator.modelpool.targets import build_exam
 from toolorch_operator.plan import Manifest, Ref
+from toolorch_operator.raw import digest
 
 PURPOSE = "probe"
 _HASH_DIGITS = 8
@@ -126,8 +125,8 @@ def purpose(pool: ModelPool) -> str:
     external = pool.spec.external
     ref = external.api_key_secret_ref if external else None
     asked = dump_question(external.base_url.rstrip("/") if external else "", build_exam(pool))
-    text = json.dumps([asked, pool.spec.model, [ref.name, ref.key] if ref else []])
-    return f"{PURPOSE}-{hashlib.sha256(text.encode()).hexdigest()[:_HASH_DIGITS]}"
+    question = digest([asked, pool.spec.model, [ref.name, ref.key] if ref else []], _HASH_DIGITS)
+    return f"{PURPOSE}-{question}"
 
 
 def _retry(

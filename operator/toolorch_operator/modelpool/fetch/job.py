@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -25,6 +23,7 @@ from toolorch_operator.modelpool.pod_parts import (
     tolerations,
 )
 from toolorch_operator.plan import Manifest
+from toolorch_operator.raw import digest
 
 PURPOSE = "fetch"
 _PROGRAM = "fetch.py"
@@ -74,8 +73,8 @@ def offline_env(pool: ModelPool, *, nodes_known: bool = True) -> dict[str, str]:
 def purpose(spec: ModelPoolSpec, node: str | None = None) -> str:
     """Return what a fetch is for: one model, revision and cache, and the node where each has its own cache."""
     cache = spec.cache.model_dump(by_alias=True, exclude_none=True) if spec.cache else {}
-    name = f"{PURPOSE}-{_hash([spec.model, spec.revision or _NEWEST, cache])}"
-    return f"{name}-{_hash(node)}" if node else name
+    name = f"{PURPOSE}-{digest([spec.model, spec.revision or _NEWEST, cache], _HASH_DIGITS)}"
+    return f"{name}-{digest(node, _HASH_DIGITS)}" if node else name
 
 
 def job_name(pool: ModelPool, defaults: Defaults, node: str = "") -> str:
@@ -83,7 +82,7 @@ def job_name(pool: ModelPool, defaults: Defaults, node: str = "") -> str:
     spec = pool.spec
     env = [e.model_dump(by_alias=True, exclude_none=True) for e in spec.env]
     inputs = [purpose(spec, node), _image(spec, defaults), _command(spec, defaults), env, tolerations(spec)]
-    return f"{pool.metadata.name}-{PURPOSE}-{_hash(inputs)}"
+    return f"{pool.metadata.name}-{PURPOSE}-{digest(inputs, _HASH_DIGITS)}"
 
 
 def build_fetch_job(pool: ModelPool, defaults: Defaults, node: str = "", near: str = "") -> Manifest:
@@ -146,7 +145,3 @@ def _fill(words: Iterable[str], values: Mapping[str, str]) -> Iterable[str]:
         for placeholder, value in values.items():
             word = word.replace(placeholder, value)
         yield word
-
-
-def _hash(value: object) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:_HASH_DIGITS]

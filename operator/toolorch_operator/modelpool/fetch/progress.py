@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from toolorch_operator.modelpool.observed import JobView
+from toolorch_operator.raw import parse_object
 
 LOG_LINES = 20
 """Last lines of a fetching pod's log in which its newest word on the progress is looked for."""
@@ -49,9 +49,9 @@ def add(parts: Sequence[Progress]) -> Progress:
 def parse_progress(job: JobView) -> Progress:
     """Return how far a fetch is: by its last word where it is over, else by the newest line of its log that tells."""
     if job.succeeded:
-        done = _number(_parse(job.message), "done") or 0
+        done = _number(parse_object(job.message), "done") or 0
         return Progress(done, done or None)
-    lines = (_parse(line) for line in reversed(job.log.splitlines()))
+    lines = (parse_object(line) for line in reversed(job.log.splitlines()))
     newest = next((line for line in lines if "done" in line), {})
     return Progress(_number(newest, "done") or 0, _number(newest, "total"))
 
@@ -63,21 +63,13 @@ def parse_cause(job: JobView) -> str:
 
 def find_last_failure(job: JobView) -> str:
     """Return why the last try of a fetch failed, in one line; empty where it did not, or has not ended."""
-    return " ".join(str(_parse(job.message).get("msg") or "").split())
+    return " ".join(str(parse_object(job.message).get("msg") or "").split())
 
 
 def parse_weights(job: JobView) -> str | None:
     """Return the size of the model's weights in GiB as an ended fetch found them; None where it does not tell."""
-    weights = _number(_parse(job.message), "weights") if job.succeeded else None
+    weights = _number(parse_object(job.message), "weights") if job.succeeded else None
     return _in_gib(weights, _DIGITS) if weights else None
-
-
-def _parse(text: str) -> dict[str, Any]:
-    try:
-        report = json.loads(text)
-    except ValueError:
-        return {}
-    return report if isinstance(report, dict) else {}
 
 
 def _number(report: dict[str, Any], key: str) -> int | None:

@@ -5,8 +5,6 @@ Which remedy a class has stands in `rungs`; bounds come from spec.remediation; t
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -22,6 +20,7 @@ from toolorch_operator.modelpool.memory.crashes import Crash, Limits
 from toolorch_operator.modelpool.memory.limits import RESTART_FIELD
 from toolorch_operator.modelpool.memory.rungs import find_step
 from toolorch_operator.modelpool.memory.stalls import Stall, explain
+from toolorch_operator.raw import digest
 
 __all__ = [
     "Climb", "Stall", "climb", "find_stall", "initial_effective", "is_current", "keep_latest", "spec_hash", "start",
@@ -173,4 +172,4 @@ def spec_hash(spec: ModelPoolSpec) -> str:
     """Return 12 hex digits over the fields that a pod is made of; fields at their default do not count."""
     fields = spec.model_dump(mode="json", by_alias=True, exclude=_NO_MATTER, exclude_defaults=True)
     told = {name: value for name, value in fields.items() if value != {}}
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]
+    return digest(told, 12)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from itertools import pairwise
-from typing import Any
 
 from toolorch_operator.modelpool.command import parse_utilization
 from toolorch_operator.modelpool.pods import PodView, Termination
+from toolorch_operator.raw import parse_object
 
 NO_CLASS = "NONE"
 HOST_OOM = "HOST_OOM"
@@ -103,7 +102,7 @@ def _was_stopped(pod: PodView, crash: Crash) -> bool:
 
 
 def _parse_crash(pod: PodView, end: Termination) -> Crash:
-    report = _parse_report(end.message)
+    report = parse_object(end.message)
     signature = HOST_OOM if end.reason == "OOMKilled" else str(report.get("class") or NO_CLASS)
     told = parse_utilization(pod.command)
     return Crash(
@@ -126,15 +125,6 @@ def parse_limits(command: Sequence[str]) -> Limits:
     """Return the limits that a server's command sets."""
     told = {name: int(value) for name, value in pairwise(command) if value.isdecimal()}
     return Limits(*(told.get(name) for name in ("--max-model-len", "--max-num-seqs", "--max-num-batched-tokens")))
-
-
-def _parse_report(message: str) -> Mapping[str, Any]:
-    """Return the launcher's JSON; an image may put its own words into the termination message."""
-    try:
-        report = json.loads(message)
-    except ValueError:
-        return {}
-    return report if isinstance(report, dict) else {}
 
 
 def _percent(fraction: object) -> int | None:

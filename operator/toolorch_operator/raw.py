@@ -1,0 +1,32 @@
+"""Plain JSON, read the same way everywhere: a live condition, an object in foreign text, a value's hash. PURE."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+
+def find_raw_condition(status: Mapping[str, Any] | None, type_: str) -> Mapping[str, Any]:
+    """Return the condition of a type in a live object's status, empty where it has none."""
+    return next((c for c in (status or {}).get("conditions") or () if c.get("type") == type_), {})
+
+
+def is_raw_true(status: Mapping[str, Any] | None, type_: str) -> bool:
+    """Tell whether a live object's status has a condition that is True."""
+    return find_raw_condition(status, type_).get("status") == "True"
+
+
+def parse_object(text: str) -> dict[str, Any]:
+    """Return the JSON object in a text, empty where it is anything else: an image may put words of its own there."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def digest(value: object, digits: int) -> str:
+    """Return so many hex digits over a JSON value, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:digits]
