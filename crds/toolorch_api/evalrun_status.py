@@ -23,11 +23,12 @@ class UnitCounts(StatusModel):
     infra_errors: int = 0
     """Not the model's doing."""
     quarantined: int = 0
+    """Set aside, since they kept killing what ran them."""
     running: int = 0
 
 
 class Usage(StatusModel):
-    """What a run has used up."""
+    """What a run has used up, lost work included."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -44,6 +45,14 @@ class EvalRunStatus(StatusModel):
     completion_time: datetime | None = None
     attempt: int = 0
     """Number of the newest attempt; 0: none yet."""
+    attempts_before: int = 0
+    """Attempts made before a raised limit resumed the run: spec.retry counts from there."""
+    replaced: Annotated[list[str], Field(max_length=64)] = Field(default_factory=list)
+    """Shards whose pod was replaced because it made no progress, as <attempt>-<shard>: each once."""
+    quarantined: Annotated[list[str], Field(max_length=20)] = Field(default_factory=list)
+    """The first units that were set aside, as <variant>/<domain>/<task>/<trial>."""
+    gpu_counted_at: datetime | None = None
+    """Until when usage.gpuSeconds is counted; absent while nothing runs."""
     eta: str = ""
     """Expected end, such as 12m: the ETA column."""
     done: str = ""

@@ -13,6 +13,9 @@ ERRORS_PREFIX = "errors/"
 TRANSCRIPTS_PREFIX = "transcripts/"
 PROGRESS_PREFIX = "progress/"
 CLAIMS_PREFIX = "claims/"
+DEATHS_PREFIX = "deaths/"
+ATTEMPTS_PREFIX = "attempts/"
+PROVENANCE_KEY = "provenance.json"
 
 DURATIONS_FOLDER = "durations"
 """Beside the runs' folders, below the output URI: how long tasks took, one object per run that ended."""
@@ -41,6 +44,26 @@ def transcript_key(unit: Unit) -> str:
 def assignment_key(attempt: int) -> str:
     """Key of an attempt's assignment."""
     return f"attempts/{attempt}/assignment.json"
+
+
+def attempt_provenance_key(attempt: int) -> str:
+    """Key of what served the run's models when an attempt began."""
+    return f"{ATTEMPTS_PREFIX}{attempt}/provenance.json"
+
+
+def exit_key(attempt: int, step: str, pod: str) -> str:
+    """Key of how a failed pod ended; `step` is the shard's index, or the name of a step that has none."""
+    return f"{ATTEMPTS_PREFIX}{attempt}/{step}/{slug(pod)}/exit.json"
+
+
+def pod_log_key(attempt: int, step: str, pod: str) -> str:
+    """Key of a failed pod's log, beside how it ended."""
+    return f"{ATTEMPTS_PREFIX}{attempt}/{step}/{slug(pod)}/pod.log"
+
+
+def death_key(attempt: int, name: str) -> str:
+    """Key of a death (toolorch_api.deaths); `name` is the pod's, or of the units that a server did not survive."""
+    return f"{DEATHS_PREFIX}{attempt}/{slug(name)}.json"
 
 
 def progress_key(attempt: int, shard: int) -> str:

@@ -58,6 +58,12 @@ class Served(StatusModel):
     id: str = ""
     max_model_len: int | None = None
     engine_version: str = ""
+    image_id: Annotated[str, Field(max_length=1024)] = ""
+    """Image of the servers with its digest."""
+    revision: Annotated[str, Field(max_length=255)] = ""
+    """Commit of the model's repository, where the fetch has told it."""
+    arguments: Annotated[list[str], Field(max_length=256)] = Field(default_factory=list)
+    """Command line of the servers, after remediation."""
 
 
 class Instance(StatusModel):

@@ -23,6 +23,8 @@ class Role(ApiModel):
     """Most tokens of one answer; default: the server's."""
     tool_choice: Literal["auto", "required", "none"] = "auto"
     """auto is what benchmarks mean; another value is reported as a deviation."""
+    stream: bool = False
+    """Stream the answers, which gives times to first token; vLLM then parses tool calls by another way."""
 
 
 class Retrieval(ApiModel):

@@ -10,6 +10,25 @@ from toolorch_api.evalrun import EvalRunSpec
 from toolorch_api.meta import StatusModel
 
 
+class Serving(StatusModel):
+    """What serves a pool's model, as the cluster says: provenance, which decides nothing."""
+
+    image: str = ""
+    image_id: str = ""
+    """Image with its digest; empty where nobody knows, as outside a cluster."""
+    revision: str = ""
+    """Commit of the model's repository where it is known, else what the spec asks for."""
+    engine_version: str = ""
+    served_id: str = ""
+    max_model_len: int | None = None
+    """Tokens."""
+    generation: int = 0
+    effective: dict[str, Any] = Field(default_factory=dict)
+    """Settings after remediation."""
+    arguments: list[str] = Field(default_factory=list)
+    """Command line of the server."""
+
+
 class PoolInput(StatusModel):
     """What a run's pods know of a pool besides its endpoints."""
 
@@ -17,6 +36,7 @@ class PoolInput(StatusModel):
     served_model_name: str
     external: bool = False
     chat_template_kwargs: dict[str, Any] = Field(default_factory=dict)
+    serving: Serving = Serving()
 
 
 class Baseline(StatusModel):
@@ -42,6 +62,8 @@ class RunInput(StatusModel):
     pools: dict[str, PoolInput]
     baseline: Baseline | None = None
     """None without spec.gate."""
+    evaluator_image: str = ""
+    """Image of the run's own pods with its digest; empty until one has run."""
 
 
 class Endpoint(StatusModel):

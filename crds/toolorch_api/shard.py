@@ -11,10 +11,10 @@ from enum import IntEnum, StrEnum
 
 from pydantic import Field
 
-from toolorch_api.conditions import RunReason
 from toolorch_api.evalrun_status import Usage
 from toolorch_api.meta import StatusModel
-from toolorch_api.run_input import Baseline, Endpoint, Endpoints, PoolInput, RunInput
+from toolorch_api.run_input import Baseline, Endpoint, Endpoints, PoolInput, RunInput, Serving
+from toolorch_api.summary import GateOutcome, Summary
 from toolorch_api.unit import Unit, slug
 
 SCHEMA_VERSION = 1
@@ -116,6 +116,8 @@ class Result(StatusModel):
     """Endpoints that answered, as pool/name."""
     served: dict[str, str] = Field(default_factory=dict)
     """Served model id by role."""
+    outputs: str = ""
+    """Hash of all that the agent wrote; equal texts and tool calls have equal ones. Empty: unknown."""
     spec_hash: str
     attempt: int
     shard: int
@@ -138,6 +140,12 @@ class Progress(StatusModel):
     usage: Usage = Usage()
     recent_ends: list[datetime] = Field(default_factory=list)
     """When the last units ended (at most 32): the pace that the ETA comes from."""
+    recent_seconds: list[float] = Field(default_factory=list)
+    """How long the last units took (at most 32)."""
+    last_answer_at: datetime | None = None
+    """When a model last answered."""
+    open_files: int = 0
+    """Most file descriptors that the shard had open."""
     started_at: datetime
     updated_at: datetime
     finished: bool = False
@@ -146,34 +154,6 @@ class Progress(StatusModel):
     def done(self) -> int:
         """Units with a final outcome."""
         return self.passed + self.failed
-
-
-class GateOutcome(StatusModel):
-    """What spec.gate makes of a run's score."""
-
-    passed: bool | None = None
-    """None: unknown."""
-    reason: RunReason
-    message: str
-
-
-class Summary(StatusModel):
-    """The head of report/summary.json: what the operator copies into status."""
-
-    spec_hash: str
-    total: int
-    scored: int
-    passed: int
-    failed: int
-    infra_errors: int
-    score: str
-    score_scheduled: str
-    interval: str
-    pass_hat_k: dict[str, str] = Field(default_factory=dict)
-    usage: Usage = Usage()
-    suspect: list[str] = Field(default_factory=list)
-    gate: GateOutcome | None = None
-    """None without spec.gate."""
 
 
 __all__ = [
@@ -188,6 +168,7 @@ __all__ = [
     "Progress",
     "Result",
     "RunInput",
+    "Serving",
     "Summary",
     "Unit",
     "UnitStatus",

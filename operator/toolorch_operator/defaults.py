@@ -24,5 +24,9 @@ class Defaults:
     """Words of the command that fetches a model, with {model} and {revision} in them; empty: the hub's own."""
     stall_seconds: float = 180.0
     """An engine that makes no progress for so long while requests run is restarted."""
+    run_stall_seconds: float = 600.0
+    """The least time without an ended unit after which a run counts as stalled."""
+    run_resources: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Requests and limits of a run's pods; empty: the built-in ones."""
     programs: Mapping[str, str] = field(default_factory=dict)
     """Texts of the programs that a pool's pods run around the model server, by file name."""

@@ -47,6 +47,8 @@ def parse_settings(environ: Mapping[str, str], programs: Mapping[str, str] | Non
             output_secret=_text(environ, "TOOLORCH_OUTPUT_SECRET", ""),
             fetch_command=_words(environ, "TOOLORCH_FETCH_COMMAND"),
             stall_seconds=_number(environ, "TOOLORCH_STALL_SECONDS", 180, low=10, high=86400),
+            run_stall_seconds=_number(environ, "TOOLORCH_RUN_STALL_SECONDS", 600, low=10, high=86400),
+            run_resources=_resources(environ, "TOOLORCH_RUN_RESOURCES"),
             programs=programs or {},
         ),
         resync_seconds=_number(environ, "TOOLORCH_RESYNC_SECONDS", 300, low=10, high=86400),
@@ -79,6 +81,18 @@ def _words(environ: Mapping[str, str], name: str) -> tuple[str, ...]:
     if not isinstance(words, list) or not all(isinstance(word, str) and word for word in words):
         raise SettingsError(f"{name} must be a JSON list of words, not {text!r}.")
     return tuple(words)
+
+
+def _resources(environ: Mapping[str, str], name: str) -> dict[str, dict[str, str]]:
+    text = _text(environ, name, "{}")
+    try:
+        found = json.loads(text)
+        parts = {part: {resource: str(amount) for resource, amount in each.items()} for part, each in found.items()}
+    except (ValueError, AttributeError, TypeError):
+        parts = {"": {}}
+    if not parts.keys() <= {"requests", "limits"}:
+        raise SettingsError(f"{name} must be a JSON object with requests and limits, not {text!r}.")
+    return parts
 
 
 def _log_level(environ: Mapping[str, str]) -> str:

@@ -119,7 +119,7 @@ def _build_job(
     secret = output.secret if output else ""
     labels = {LABEL_STEP: step} | ({LABEL_ATTEMPT: str(attempt)} if attempt else {})
     queued = run.metadata.labels
-    pod = build_pod_spec(defaults.evaluator_image, step, attempt, secret, input_config_map(run), pools or [])
+    pod = build_pod_spec(defaults, step, attempt, secret, input_config_map(run), pools or [])
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",

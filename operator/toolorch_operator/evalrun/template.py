@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from toolorch_api.shard import ENV_ATTEMPT, ENV_INPUT_DIR, ENV_POD, ENV_SHARD, INPUT_DIR
+from toolorch_operator.defaults import Defaults
 from toolorch_operator.evalrun.names import endpoints_config_map
 from toolorch_operator.evalrun.observed import PoolView
 
@@ -18,7 +19,7 @@ RESOURCES = {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory"
 
 
 def build_pod_spec(
-    image: str, step: str, attempt: int, secret: str, config_map: str, pools: Sequence[PoolView]
+    defaults: Defaults, step: str, attempt: int, secret: str, config_map: str, pools: Sequence[PoolView]
 ) -> dict[str, Any]:
     """Return the pod spec of one step (plan, shard or report); only a shard is told of pools."""
     env: list[dict[str, Any]] = [
@@ -31,11 +32,11 @@ def build_pod_spec(
         env.append({"name": ENV_SHARD, "valueFrom": {"fieldRef": {"fieldPath": INDEX_FIELD}}})
     container = {
         "name": "evaluator",
-        "image": image,
+        "image": defaults.evaluator_image,
         "command": ["toolorch-evaluator", step],
         "env": env,
         "envFrom": [{"secretRef": {"name": secret}}] if secret else [],
-        "resources": RESOURCES,
+        "resources": defaults.run_resources or RESOURCES,
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "capabilities": {"drop": ["ALL"]},

@@ -66,3 +66,15 @@ def test_a_value_that_cannot_work_is_a_sentence(name, value, words):
     with pytest.raises(SettingsError, match=name) as caught:
         parse_settings({name: value})
     assert words in str(caught.value)
+
+
+def test_the_resources_of_runs_are_taken_as_the_chart_writes_them():
+    text = '{"requests": {"cpu": 1}, "limits": {"memory": "2Gi"}}'
+    settings = parse_settings({"TOOLORCH_RUN_RESOURCES": text})
+    assert settings.defaults.run_resources == {"requests": {"cpu": "1"}, "limits": {"memory": "2Gi"}}
+
+
+@pytest.mark.parametrize("text", ["2Gi", "[]", '{"limit": {"memory": "2Gi"}}', '{"limits": "2Gi"}'])
+def test_resources_that_are_none_are_refused(text):
+    with pytest.raises(SettingsError, match="requests and limits"):
+        parse_settings({"TOOLORCH_RUN_RESOURCES": text})
