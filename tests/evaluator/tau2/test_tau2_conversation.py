@@ -181,11 +181,6 @@ async def test_an_overfull_context_is_final_and_a_failing_server_is_not_ours_to_
         await converse(Scripted([ModelError("http_500", "down")], [Reply("Hi")]))
 
 
-async def test_variants_without_a_text_are_refused_not_ignored():
-    with pytest.raises(ValueError, match="user variant 'anger' has no text"):
-        await converse(Scripted(), variant="anger")
-
-
 async def test_conversations_at_the_same_time_do_not_share_a_world():
     task_id = random.Random(1).choice(dataset.splits("retail")["base"])
     for _ in range(2):

@@ -8,6 +8,7 @@ from typing import Any
 
 from toolorch_api.evalrun import EvalRunSpec
 from toolorch_api.unit import Unit
+from toolorch_evaluator.benchmarks import variants
 from toolorch_evaluator.benchmarks.base import Ask, Listing, Score
 from toolorch_evaluator.benchmarks.tau2 import dataset, prompts
 from toolorch_evaluator.benchmarks.tau2.conversation import MAX_ERRORS, MAX_STEPS, Conversation, Setting
@@ -29,7 +30,7 @@ class Tau2:
         """List variant by variant, domain by domain, task by task, trial by trial; raises ValueError."""
         wanted = spec.benchmark
         for variant in spec.variant_names:
-            prompts.check_variant(variant)
+            variants.mood(spec, variant)
         domains = [dataset.check_domain(d) for d in wanted.domains or dataset.DOMAINS]
         ids = {d: dataset.select(d, wanted.split, wanted.task_ids, wanted.num_tasks) for d in domains}
         strangers = [i for i in wanted.task_ids if not any(i in known for known in ids.values())]
@@ -60,6 +61,7 @@ class Tau2:
             "seed": setting.seed,
             "steps": conversation.steps,
             "prompt_version": prompts.VERSION,
+            "variant_version": variants.VERSION,
             "user_prompt_sha256": prompts.sha256(setting.user_prompt),
             "agent_prompt_sha256": prompts.sha256(setting.agent_prompt),
         }
@@ -87,7 +89,7 @@ def _setting(unit: Unit, spec: EvalRunSpec, scenario: Mapping[str, Any]) -> Sett
     has_tools = bool(tool_schemas(unit.domain, USER))
     return Setting(
         agent_prompt=prompts.agent_prompt(dataset.policy(unit.domain)),
-        user_prompt=prompts.user_prompt(scenario, unit.variant, has_tools=has_tools),
+        user_prompt=prompts.user_prompt(scenario, variants.mood(spec, unit.variant), has_tools=has_tools),
         seed=trial_seed(spec.seed, unit.trial),
         max_steps=options.max_steps or MAX_STEPS,
         max_errors=options.max_errors or MAX_ERRORS,

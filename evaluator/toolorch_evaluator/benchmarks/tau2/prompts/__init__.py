@@ -14,7 +14,6 @@ from typing import Any
 VERSION = "1"
 # τ²-bench's fixed first message; a conversation that starts otherwise is not comparable.
 GREETING = "Hi! How can I help you today?"
-CONTROL = "control"
 # A persona first, then what the instructions hold, in the dataset's order of fields.
 _INSTRUCTION_FIELDS = ("domain", "reason_for_call", "known_info", "unknown_info", "task_instructions")
 
@@ -24,20 +23,11 @@ def agent_prompt(policy: str) -> str:
     return f"<instructions>\n{text('agent.md')}\n</instructions>\n<policy>\n{policy}\n</policy>"
 
 
-def user_prompt(scenario: Mapping[str, Any], variant: str, *, has_tools: bool) -> str:
-    """Return the simulated user's system prompt: how to play a user, then the task's scenario.
-
-    The variant `control` adds nothing; others raise ValueError until their texts exist.
-    """
-    check_variant(variant)
+def user_prompt(scenario: Mapping[str, Any], mood: str, *, has_tools: bool) -> str:
+    """Return the simulated user's system prompt: how to play a user, the scenario, and a mood if there is one."""
     guidelines = text("user_tools.md" if has_tools else "user.md")
-    return f"{guidelines}\n\n<scenario>\n{scenario_text(scenario)}\n</scenario>"
-
-
-def check_variant(variant: str) -> None:
-    """Raise ValueError for a user variant that has no text: a run must not pass for one that it is not."""
-    if variant != CONTROL:
-        raise ValueError(f"user variant {variant!r} has no text in tau2 yet: known is {CONTROL}")
+    plain = f"{guidelines}\n\n<scenario>\n{scenario_text(scenario)}\n</scenario>"
+    return f"{plain}\n\n{mood}" if mood else plain
 
 
 def scenario_text(scenario: Mapping[str, Any]) -> str:
