@@ -49,12 +49,25 @@ class BenchmarkOptions(ApiModel):
     """tau-bench: how the agent acts; default tool-calling."""
     max_rounds: Annotated[int, Field(ge=1, le=1000)] | None = None
     """hle, frames: rounds of tool use; default 50."""
+    profile: Literal["tau2-v0.2", "tau2-v1"] | None = None
+    """tau2: whose rules and data hold; default tau2-v0.2."""
+    solo: bool | None = None
+    """tau2: the agent works alone on a ticket, with the tools of both sides; default false."""
+    policy: Literal["manual", "workflow"] | None = None
+    """tau2: the form of telecom's technical support policy; default manual."""
+    judge_assertions: bool | None = None
+    """tau2: grade the tasks' assertions in natural language too, by roles.judge; default false."""
+    sandbox: Literal["Strict", "Weaker"] | None = None
+    """hle, frames: Weaker runs model-written code even where the kernel denies a layer of the sandbox; default Strict."""
+
+
+_TAU2_OPTIONS = {"max_steps", "max_errors", "profile", "solo", "policy", "judge_assertions"}
+_ALLOWED = {"tau2": _TAU2_OPTIONS, "tau-bench": {"max_steps", "strategy"}}
 
 
 def _options_belong(spec: BenchmarkSpec) -> bool:
-    allowed = {"tau2": {"max_steps", "max_errors"}, "tau-bench": {"max_steps", "strategy"}}
     given = {name for name, value in spec.options if value is not None}
-    return given <= allowed.get(spec.name, {"max_rounds"})
+    return given <= _ALLOWED.get(spec.name, {"max_rounds", "sandbox"})
 
 
 class BenchmarkSpec(ApiModel):
@@ -107,11 +120,13 @@ class BenchmarkSpec(ApiModel):
             lambda b: b.num_tasks is None or not b.task_ids,
         ),
         Rule(
-            "(self.name == 'tau2' || !has(self.options.maxErrors)) &&"
+            "(self.name == 'tau2' || !(has(self.options.maxErrors) || has(self.options.profile) ||"
+            " has(self.options.solo) || has(self.options.policy) || has(self.options.judgeAssertions))) &&"
             " (self.name == 'tau-bench' || !has(self.options.strategy)) &&"
             " (self.name in ['tau2', 'tau-bench'] || !has(self.options.maxSteps)) &&"
-            " (self.name in ['hle', 'frames'] || !has(self.options.maxRounds))",
-            "options: tau2 takes maxSteps and maxErrors, tau-bench maxSteps and strategy, hle and frames maxRounds",
+            " (self.name in ['hle', 'frames'] || !(has(self.options.maxRounds) || has(self.options.sandbox)))",
+            "options: tau2 takes maxSteps, maxErrors, profile, solo, policy and judgeAssertions, tau-bench maxSteps and"
+            " strategy, hle and frames maxRounds and sandbox",
             _options_belong,
         ),
     )

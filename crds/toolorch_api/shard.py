@@ -112,6 +112,8 @@ class Result(StatusModel):
     usage: Usage = Usage()
     tool_calls: int = 0
     """Tool calls that the agent made."""
+    calls: dict[str, int] = Field(default_factory=dict)
+    """Answered model calls by role."""
     endpoints: list[str] = Field(default_factory=list)
     """Endpoints that answered, as pool/name."""
     served: dict[str, str] = Field(default_factory=dict)
