@@ -58,7 +58,7 @@ class BenchmarkOptions(ApiModel):
     judge_assertions: bool | None = None
     """tau2: grade the tasks' assertions in natural language too, by roles.judge; default false."""
     sandbox: Literal["Strict", "Weaker"] | None = None
-    """hle, frames: Weaker runs model-written code even where the kernel denies a layer of the sandbox; default Strict."""
+    """hle, frames: Weaker runs model-written code even without a layer that the kernel denies; default Strict."""
 
 
 _TAU2_OPTIONS = {"max_steps", "max_errors", "profile", "solo", "policy", "judge_assertions"}

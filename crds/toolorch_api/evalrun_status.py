@@ -66,6 +66,8 @@ class EvalRunStatus(StatusModel):
     """Mean reward over all units of the manifest, an unscored one counting 0."""
     interval: str = ""
     """95 % Wilson interval of the score, such as 0.32–0.58."""
+    interval_scheduled: str = ""
+    """95 % Wilson interval of scoreScheduled."""
     pass_hat_k: dict[str, str] = Field(default_factory=dict)
     """pass^k by k."""
     usage: Usage = Usage()

@@ -120,6 +120,10 @@ class Result(StatusModel):
     """Served model id by role."""
     outputs: str = ""
     """Hash of all that the agent wrote; equal texts and tool calls have equal ones. Empty: unknown."""
+    tools_offered: bool = True
+    """Whether the agent could have called a tool."""
+    endpoint: str = ""
+    """Endpoint of the call that got no answer, as pool/name; of an infra error, the one that raised it."""
     spec_hash: str
     attempt: int
     shard: int

@@ -30,12 +30,18 @@ class Summary(StatusModel):
     score: str
     score_scheduled: str
     interval: str
+    interval_scheduled: str = ""
+    """95 % Wilson interval of score_scheduled."""
     pass_hat_k: dict[str, str] = Field(default_factory=dict)
     usage: Usage = Usage()
     attempt: int = 0
     """Newest attempt when it was written: a run that is resumed gets another."""
     quarantined: int = 0
     """Units that were set aside since they killed what ran them."""
+    refused: int = 0
+    """Result objects that are another configuration's or another unit's, or that nobody can read."""
+    refusal: str = ""
+    """What was refused and why, as a sentence; empty: nothing."""
     suspect: list[str] = Field(default_factory=list)
     gate: GateOutcome | None = None
     """None without spec.gate."""
