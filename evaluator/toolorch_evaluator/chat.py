@@ -10,17 +10,21 @@ import random
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx2
 import openai
 
+from toolorch_api.evalrun_status import Usage
 from toolorch_api.shard import Endpoint, RunInput
 from toolorch_evaluator.endpoints import NO_KEY, PoolFiles
 from toolorch_evaluator.profile import Profile
 from toolorch_evaluator.wire import Answer, NotACompletionError, Trouble, classify, parse_answer
 
 CONNECT_SECONDS = 10.0
+# The connection was there and broke; one that never came about is a server that starts again.
+BROKEN = (httpx2.ReadError, httpx2.WriteError, httpx2.RemoteProtocolError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,9 @@ class Chat:
         self.roles = run.spec.roles.by_name()
         self.load: dict[str, Counter[str]] = {pool: Counter() for pool in run.pools}
         """Units by pool and endpoint, while they last."""
+        self.spent = Usage()
+        """All answered calls of this shard so far, those of units that were lost later included."""
+        self.last_answer_at: datetime | None = None
         self._clients: dict[tuple[str, str], openai.AsyncOpenAI] = {}
 
     async def attempt(
@@ -83,7 +90,8 @@ class Chat:
             return Trouble("model_timeout", f"no answer within {seconds} s", passing=True)
         except openai.APIConnectionError as error:
             cause = error.__cause__ or error
-            return Trouble("model_unreachable", f"{type(cause).__name__}: {cause}", passing=True)
+            lost = isinstance(cause, BROKEN)
+            return Trouble("model_unreachable", f"{type(cause).__name__}: {cause}", passing=True, lost=lost)
         except openai.APIStatusError as error:
             text = error.response.text.replace(client.api_key, "***")
             after = error.response.headers.get("retry-after")
@@ -91,6 +99,15 @@ class Chat:
         except NotACompletionError as error:
             return Trouble("model_server_error", f"no chat completion: {error}", passing=True)
         return self._checked(pool, answer)
+
+    def book(self, answer: Answer) -> None:
+        """Count an answer among what this shard has spent."""
+        self.spent = Usage(
+            prompt_tokens=self.spent.prompt_tokens + answer.prompt_tokens,
+            completion_tokens=self.spent.completion_tokens + answer.completion_tokens,
+            calls=self.spent.calls + 1,
+        )
+        self.last_answer_at = datetime.now(UTC)
 
     def _checked(self, pool: str, answer: Answer) -> Answer | Trouble:
         known = self.run.pools[pool]

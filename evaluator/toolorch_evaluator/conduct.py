@@ -135,4 +135,6 @@ class Conductor:
             tool_calls=account.tool_calls,
             endpoints=sorted(account.endpoints),
             served=account.served,
+            tools_offered=account.tools_offered,
+            endpoint=account.failed_at,
         )

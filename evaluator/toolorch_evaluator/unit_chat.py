@@ -5,45 +5,27 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from toolorch_api.evalrun_status import Usage
 from toolorch_api.roles import Role
 from toolorch_api.shard import Endpoint, Unit
-from toolorch_evaluator.benchmarks.base import ContextWindowExceededError, InvalidReplyError, ModelError, Reply
+from toolorch_evaluator.account import Account
+from toolorch_evaluator.benchmarks.base import (
+    ContextWindowExceededError,
+    InvalidReplyError,
+    ModelError,
+    ModelServerLostError,
+    Reply,
+)
 from toolorch_evaluator.chat import Chat
 from toolorch_evaluator.endpoints import choose
 from toolorch_evaluator.profile import CallEvent
 from toolorch_evaluator.wire import Answer, Trouble, build_body
 
-
-@dataclass(slots=True)
-class Account:
-    """What a unit's calls have used, and who answered them."""
-
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    calls: int = 0
-    tool_calls: int = 0
-    """Of the agent alone."""
-    endpoints: set[str] = field(default_factory=set)
-    served: dict[str, str] = field(default_factory=dict)
-
-    def add(self, role: str, endpoint: str, answer: Answer) -> None:
-        """Book one answered call."""
-        self.prompt_tokens += answer.prompt_tokens
-        self.completion_tokens += answer.completion_tokens
-        self.calls += 1
-        self.tool_calls += len(answer.reply.tool_calls) if role == "agent" else 0
-        self.endpoints.add(endpoint)
-        self.served[role] = answer.served
-
-    @property
-    def usage(self) -> Usage:
-        """Tokens and calls so far."""
-        return Usage(prompt_tokens=self.prompt_tokens, completion_tokens=self.completion_tokens, calls=self.calls)
+# A call whose servers die so often has killed them, or meets servers that would die of any call.
+LOSSES_ALLOWED = 3
 
 
 @dataclass(slots=True)
@@ -57,17 +39,20 @@ class _Call:
     began: float
     try_began: float
     tries: int = 0
+    losses: int = 0
+    """Tries in which the server died."""
     endpoint: str = ""
     cause: str = "cut_off"
     answer: Answer | None = None
 
 
 class UnitChat:
-    """An `Ask` for one unit."""
+    """An `Ask` for one unit; a call is given up when `losses_allowed` servers have died of it."""
 
-    def __init__(self, chat: Chat, unit: Unit) -> None:
+    def __init__(self, chat: Chat, unit: Unit, losses_allowed: int = LOSSES_ALLOWED) -> None:
         self._chat = chat
         self._unit = unit
+        self._losses_allowed = losses_allowed
         self._counts: dict[str, int] = {}
         self._homes: dict[str, str] = {}
         self.account = Account()
@@ -97,6 +82,8 @@ class UnitChat:
             call.cause = "invalid_reply"
             raise
         finally:
+            if call.answer is None and call.endpoint:
+                self.account.failed_at = f"{call.pool}/{call.endpoint}"
             self._chat.profile.add(self._event(call, time.monotonic()))
 
     async def _settle(
@@ -108,14 +95,20 @@ class UnitChat:
         seed: int | None,
     ) -> Reply:
         pool = self._chat.run.pools[player.pool]
+        if call.role == "agent" and tools and player.tool_choice != "none":
+            self.account.tools_offered = True
         body = build_body(player, pool, messages, tools, seed, self._chat.default_temperature)
         outcome = await self._try_until_settled(call, body)
         if isinstance(outcome, Answer):
             call.answer, call.cause = outcome, ""
+            self._chat.book(outcome)
             self.account.add(call.role, f"{call.pool}/{call.endpoint}", outcome)
             return outcome.reply
-        call.cause = outcome.cause
         message = f"{call.role} at {call.pool}/{call.endpoint}: {outcome.message}"
+        if call.losses >= self._losses_allowed:
+            call.cause = "model_server_lost"
+            raise ModelServerLostError(message, call.losses)
+        call.cause = outcome.cause
         if outcome.overflow:
             raise ContextWindowExceededError(message)
         raise ModelError(outcome.cause, message)
@@ -128,7 +121,10 @@ class UnitChat:
             endpoint = await self._ready_endpoint(call.pool, failed)
             call.endpoint, call.tries, call.try_began = endpoint.name, call.tries + 1, time.monotonic()
             outcome = await self._chat.attempt(call.pool, endpoint, body, request_id)
-            if isinstance(outcome, Answer) or not outcome.passing or call.tries >= patience.tries:
+            if isinstance(outcome, Answer) or not outcome.passing:
+                return outcome
+            call.losses += outcome.lost
+            if call.losses >= self._losses_allowed or call.tries >= patience.tries:
                 return outcome
             failed.add(endpoint.name)
             await asyncio.sleep(patience.pause(call.tries, outcome.pause))

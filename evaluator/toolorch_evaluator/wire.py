@@ -31,7 +31,7 @@ class Trouble:
     """Why a call got no completion.
 
     `passing`: another try may help. `overflow`: the conversation no longer fits the model.
-    `pause`: seconds that the server asked for.
+    `pause`: seconds that the server asked for. `lost`: the server died while it had the request.
     """
 
     cause: str
@@ -39,6 +39,7 @@ class Trouble:
     passing: bool
     overflow: bool = False
     pause: float | None = None
+    lost: bool = False
 
 
 class NotACompletionError(ValueError):
@@ -116,6 +117,8 @@ _OVERFLOW = re.compile(
 )
 # vLLM 0.32 names the two numbers, and OpenAI's newer name of the field.
 _ASKS_TOO_MUCH = re.compile(r"max_(completion_)?tokens=\d+ cannot be greater than max_model_len", re.IGNORECASE)
+# vLLM says this where its engine died under a request; its API server ends a moment later.
+_ENGINE_DIED = re.compile(r"EngineDeadError|EngineCore encountered an? (issue|fatal error)", re.IGNORECASE)
 _WINDOW = re.compile(r"maximum context length (?:is|of) (\d+)", re.IGNORECASE)
 
 
@@ -124,7 +127,8 @@ def classify(status: int, text: str, retry_after: str | None = None, max_tokens:
     message = f"HTTP {status}: {' '.join(text.split())[:MAX_SENTENCE]}"
     if status >= 500 or status in _PASSING_4XX:
         cause = _PASSING_4XX.get(status, "model_server_error")
-        return Trouble(cause, message, passing=True, pause=_seconds(retry_after))
+        lost = status == 500 and _ENGINE_DIED.search(text) is not None
+        return Trouble(cause, message, passing=True, pause=_seconds(retry_after), lost=lost)
     if status in (400, 413, 422) and _ASKS_TOO_MUCH.search(text):
         return Trouble("max_tokens_too_large", message, passing=False)
     if status in (400, 413, 422) and _OVERFLOW.search(text):

@@ -38,6 +38,16 @@ class ModelError(Exception):
         self.cause = cause
 
 
+class ModelServerLostError(ModelError):
+    """Model servers died, one after the other, in the middle of the same call."""
+
+    def __init__(self, message: str, losses: int, beside: frozenset[Unit] = frozenset()) -> None:
+        super().__init__("model_server_lost", message)
+        self.losses = losses
+        self.beside = beside
+        """Other units of this shard that were in a call to one of those servers as it died."""
+
+
 class ContextWindowExceededError(Exception):
     """The conversation no longer fits the served model: a final outcome of the unit, scored 0."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,7 +17,9 @@ from toolorch_api.evalrun import EvalRunSpec, spec_hash
 from toolorch_api.keys import MANIFEST_KEY, assignment_key
 from toolorch_api.shard import Assignment, Manifest, PoolInput, RunInput, Unit
 from toolorch_evaluator.benchmarks.base import Listing, Score
-from toolorch_evaluator.chat import Patience
+from toolorch_evaluator.chat import Chat, Patience
+from toolorch_evaluator.endpoints import PoolFiles
+from toolorch_evaluator.profile import Profile
 from toolorch_evaluator.results import Results, open_store
 from toolorch_evaluator.settings import Settings
 
@@ -189,6 +192,21 @@ def make_world(tmp_path: Path):
 def quick() -> Patience:
     """Retries without long pauses."""
     return Patience(tries=4, first_pause=0.01, longest_pause=0.05, poll=0.02)
+
+
+@pytest.fixture
+def open_chat():
+    """Open all model access of a world's shard, closed at the end of the block."""
+
+    @contextlib.asynccontextmanager
+    async def open_(world: World, patience: Patience):
+        chat = Chat(world.run, PoolFiles(world.settings.input_dir), Profile(), 0.0, patience)
+        try:
+            yield chat
+        finally:
+            await chat.close()
+
+    return open_
 
 
 @pytest.fixture

@@ -1,17 +1,15 @@
 """Calls against real HTTP servers: what they receive, and what a unit sees of their troubles."""
 
 import asyncio
-import contextlib
 import time
 
 import pytest
 
 from toolorch_api.shard import Unit
 from toolorch_evaluator.benchmarks.base import ContextWindowExceededError, ModelError
-from toolorch_evaluator.chat import Chat, Patience
-from toolorch_evaluator.endpoints import PoolFiles
+from toolorch_evaluator.chat import Patience
 from toolorch_evaluator.exits import BadInputError
-from toolorch_evaluator.profile import Profile, parse_events
+from toolorch_evaluator.profile import parse_events
 from toolorch_evaluator.unit_chat import UnitChat
 
 UNIT = Unit("control", "retail", "task 1", 0)
@@ -19,16 +17,7 @@ MESSAGES = [{"role": "user", "content": "hi"}]
 DEAD = "http://127.0.0.1:9/v1"
 
 
-@contextlib.asynccontextmanager
-async def open_chat(world, patience):
-    chat = Chat(world.run, PoolFiles(world.settings.input_dir), Profile(), 0.0, patience)
-    try:
-        yield chat
-    finally:
-        await chat.close()
-
-
-async def test_the_server_receives_the_run_and_unit_and_role_and_number(make_world, model_servers, quick):
+async def test_the_server_receives_the_run_and_unit_and_role_and_number(make_world, open_chat, model_servers, quick):
     world = make_world(pool={"chat_template_kwargs": {"enable_thinking": False}})
     server = await model_servers()
     world.point(server)
@@ -53,7 +42,9 @@ async def test_the_server_receives_the_run_and_unit_and_role_and_number(make_wor
     assert ask.account.endpoints == {"pool-a/pool-a-0"}
 
 
-async def test_keys_and_addresses_of_the_environment_have_no_say(make_world, model_servers, quick, monkeypatch):
+async def test_keys_and_addresses_of_the_environment_have_no_say(
+    make_world, open_chat, model_servers, quick, monkeypatch
+):
     for name in ("OPENAI_API_KEY", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID", "NEBIUS_API_KEY"):
         monkeypatch.setenv(name, "leak")
     for name in ("OPENAI_BASE_URL", "HTTP_PROXY", "http_proxy", "ALL_PROXY"):
@@ -69,7 +60,7 @@ async def test_keys_and_addresses_of_the_environment_have_no_say(make_world, mod
 
 
 async def test_an_external_pool_gets_its_own_key_and_may_answer_with_a_dated_name(
-    make_world, model_servers, quick, complete
+    make_world, open_chat, model_servers, quick, complete
 ):
     world = make_world(pool={"external": True})
     (world.folder / "input" / "keys" / "pool-a").mkdir(parents=True)
@@ -83,7 +74,7 @@ async def test_an_external_pool_gets_its_own_key_and_may_answer_with_a_dated_nam
     assert ask.account.served == {"agent": "tiny-2026-01-01"}
 
 
-async def test_a_servers_echo_of_the_key_goes_nowhere(make_world, model_servers, quick):
+async def test_a_servers_echo_of_the_key_goes_nowhere(make_world, open_chat, model_servers, quick):
     world = make_world(pool={"external": True})
     (world.folder / "input" / "keys").mkdir()
     (world.folder / "input" / "keys" / "pool-a").write_text("sk-secret")
@@ -95,7 +86,7 @@ async def test_a_servers_echo_of_the_key_goes_nowhere(make_world, model_servers,
     assert "sk-secret" not in str(caught.value)
 
 
-async def test_an_external_pool_without_its_key_is_not_called(make_world, model_servers, quick):
+async def test_an_external_pool_without_its_key_is_not_called(make_world, open_chat, model_servers, quick):
     world = make_world(pool={"external": True})
     server = await model_servers()
     world.point(server)
@@ -105,7 +96,9 @@ async def test_an_external_pool_without_its_key_is_not_called(make_world, model_
     assert server.requests == []
 
 
-async def test_a_call_moves_on_from_a_failing_endpoint_and_a_unit_stays_with_its_own(make_world, model_servers, quick):
+async def test_a_call_moves_on_from_a_failing_endpoint_and_a_unit_stays_with_its_own(
+    make_world, open_chat, model_servers, quick
+):
     world = make_world()
     good = await model_servers()
     bad = await model_servers(lambda body, headers: (500, "boom", {}))
@@ -120,7 +113,7 @@ async def test_a_call_moves_on_from_a_failing_endpoint_and_a_unit_stays_with_its
     assert len(chat._clients) == 2, "one client per endpoint, whatever the number of calls"
 
 
-async def test_units_spread_over_endpoints_and_each_keeps_to_one(make_world, model_servers, quick):
+async def test_units_spread_over_endpoints_and_each_keeps_to_one(make_world, open_chat, model_servers, quick):
     world = make_world()
     servers = [await model_servers() for _ in range(3)]
     world.point(*servers)
@@ -135,7 +128,7 @@ async def test_units_spread_over_endpoints_and_each_keeps_to_one(make_world, mod
         assert sorted(chat.load["pool-a"].values()) == [3, 4, 4]
 
 
-async def test_tries_are_bounded_and_the_cause_names_endpoint_and_error(make_world, model_servers, quick):
+async def test_tries_are_bounded_and_the_cause_names_endpoint_and_error(make_world, open_chat, model_servers, quick):
     world = make_world()
     server = await model_servers(lambda body, headers: (500, "unexpected tokens", {}))
     world.point(server)
@@ -147,7 +140,7 @@ async def test_tries_are_bounded_and_the_cause_names_endpoint_and_error(make_wor
     assert len({h["X-Request-Id"] for _, h in server.requests}) == 1, "tries keep the call's number"
 
 
-async def test_a_permanent_refusal_is_not_tried_again(make_world, model_servers, quick):
+async def test_a_permanent_refusal_is_not_tried_again(make_world, open_chat, model_servers, quick):
     world = make_world()
     server = await model_servers(lambda body, headers: (400, "no such parameter", {}))
     world.point(server)
@@ -157,7 +150,7 @@ async def test_a_permanent_refusal_is_not_tried_again(make_world, model_servers,
     assert (caught.value.cause, len(server.requests)) == ("model_refused", 1)
 
 
-async def test_an_outgrown_context_is_an_end_of_its_own(make_world, model_servers, quick):
+async def test_an_outgrown_context_is_an_end_of_its_own(make_world, open_chat, model_servers, quick):
     world = make_world()
     world.point(await model_servers(lambda b, h: (400, "This model's maximum context length is 10 tokens", {})))
     async with open_chat(world, quick) as chat:
@@ -165,7 +158,7 @@ async def test_an_outgrown_context_is_an_end_of_its_own(make_world, model_server
             await UnitChat(chat, UNIT)("agent", MESSAGES)
 
 
-async def test_an_answer_by_another_model_fails_the_call(make_world, model_servers, quick, complete):
+async def test_an_answer_by_another_model_fails_the_call(make_world, open_chat, model_servers, quick, complete):
     world = make_world()
     world.point(await model_servers(lambda body, headers: (200, complete(model="gemma"), {})))
     async with open_chat(world, quick) as chat:
@@ -174,7 +167,7 @@ async def test_an_answer_by_another_model_fails_the_call(make_world, model_serve
     assert caught.value.cause == "served_model_mismatch"
 
 
-async def test_a_servers_wish_for_a_pause_is_obeyed(make_world, model_servers, complete):
+async def test_a_servers_wish_for_a_pause_is_obeyed(make_world, open_chat, model_servers, complete):
     world = make_world()
     answers = iter([(429, "slow", {"Retry-After": "0.3"}), (200, complete(), {})])
     world.point(await model_servers(lambda body, headers: next(answers)))
@@ -184,7 +177,7 @@ async def test_a_servers_wish_for_a_pause_is_obeyed(make_world, model_servers, c
     assert time.monotonic() - began >= 0.3
 
 
-async def test_a_hanging_server_is_left_at_the_call_deadline(make_world, model_servers, quick):
+async def test_a_hanging_server_is_left_at_the_call_deadline(make_world, open_chat, model_servers, quick):
     world = make_world(deadlines={"callSeconds": 1, "unitSeconds": 10})
     hanging = await model_servers(delay=1.5)
     world.point(hanging)
@@ -194,7 +187,7 @@ async def test_a_hanging_server_is_left_at_the_call_deadline(make_world, model_s
     assert caught.value.cause == "model_timeout"
 
 
-async def test_a_dead_endpoint_is_unreachable(make_world, model_servers, quick):
+async def test_a_dead_endpoint_is_unreachable(make_world, open_chat, model_servers, quick):
     world = make_world()
     server = await model_servers()
     server.url = DEAD
@@ -205,7 +198,7 @@ async def test_a_dead_endpoint_is_unreachable(make_world, model_servers, quick):
     assert caught.value.cause == "model_unreachable"
 
 
-async def test_a_call_waits_until_an_endpoint_is_ready(make_world, model_servers, quick):
+async def test_a_call_waits_until_an_endpoint_is_ready(make_world, open_chat, model_servers, quick):
     world = make_world()
     server = await model_servers()
     world.point(server, ready=False)
@@ -221,7 +214,9 @@ async def test_a_call_waits_until_an_endpoint_is_ready(make_world, model_servers
     assert event["waited_ms"] >= 90
 
 
-async def test_events_tell_of_every_call_and_hold_none_of_its_text(make_world, model_servers, quick, complete):
+async def test_events_tell_of_every_call_and_hold_none_of_its_text(
+    make_world, open_chat, model_servers, quick, complete
+):
     world = make_world()
     answers = iter([(503, "starting", {}), (200, complete("a secret answer"), {}), (400, "no", {})])
     world.point(await model_servers(lambda body, headers: next(answers)))
@@ -236,7 +231,7 @@ async def test_events_tell_of_every_call_and_hold_none_of_its_text(make_world, m
     assert "secret" not in str(first)
 
 
-async def test_a_role_that_nobody_plays_calls_nobody(make_world, model_servers, quick):
+async def test_a_role_that_nobody_plays_calls_nobody(make_world, open_chat, model_servers, quick):
     world = make_world()
     server = await model_servers()
     world.point(server)

@@ -1,0 +1,39 @@
+"""What a unit's calls have used, and who answered them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from toolorch_api.evalrun_status import Usage
+from toolorch_evaluator.wire import Answer
+
+
+@dataclass(slots=True)
+class Account:
+    """What a unit's calls have used, and who answered them."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    calls: int = 0
+    tool_calls: int = 0
+    """Of the agent alone."""
+    tools_offered: bool = False
+    """Whether the agent could have called any."""
+    failed_at: str = ""
+    """Endpoint of the newest call that got no answer."""
+    endpoints: set[str] = field(default_factory=set)
+    served: dict[str, str] = field(default_factory=dict)
+
+    def add(self, role: str, endpoint: str, answer: Answer) -> None:
+        """Book one answered call."""
+        self.prompt_tokens += answer.prompt_tokens
+        self.completion_tokens += answer.completion_tokens
+        self.calls += 1
+        self.tool_calls += len(answer.reply.tool_calls) if role == "agent" else 0
+        self.endpoints.add(endpoint)
+        self.served[role] = answer.served
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens and calls so far."""
+        return Usage(prompt_tokens=self.prompt_tokens, completion_tokens=self.completion_tokens, calls=self.calls)

@@ -1,0 +1,89 @@
+"""Model servers that die in the middle of a call: what a unit makes of it, and how often it goes on."""
+
+import asyncio
+
+import pytest
+
+from toolorch_api.shard import Unit
+from toolorch_evaluator.benchmarks.base import ModelError, ModelServerLostError
+from toolorch_evaluator.unit_chat import UnitChat
+
+UNIT = Unit("control", "retail", "task 1", 0)
+MESSAGES = [{"role": "user", "content": "hi"}]
+DIED = "EngineCore encountered an issue. See stack trace (above) for the root cause."
+
+
+@pytest.fixture
+async def dying_server():
+    """A server that reads each request and breaks the connection, as one does that is killed; counts requests."""
+
+    class Server:
+        url = ""
+        requests = 0
+
+    async def serve(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        Server.requests += 1
+        writer.transport.abort()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    Server.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+    yield Server
+    server.close()
+
+
+@pytest.mark.parametrize("allowed", [1, 3])
+async def test_a_call_is_given_up_when_so_many_servers_died_of_it(make_world, open_chat, dying_server, quick, allowed):
+    world = make_world()
+    world.point(dying_server)
+    async with open_chat(world, quick) as chat:
+        with pytest.raises(ModelServerLostError, match="pool-a-0") as caught:
+            await UnitChat(chat, UNIT, losses_allowed=allowed)("agent", MESSAGES)
+    assert (caught.value.cause, caught.value.losses, dying_server.requests) == ("model_server_lost", allowed, allowed)
+
+
+async def test_an_engine_that_says_it_died_is_a_lost_server(make_world, open_chat, model_servers, quick):
+    world = make_world()
+    server = await model_servers(lambda body, headers: (500, DIED, {}))
+    world.point(server)
+    async with open_chat(world, quick) as chat:
+        with pytest.raises(ModelServerLostError):
+            await UnitChat(chat, UNIT, losses_allowed=1)("agent", MESSAGES)
+    assert len(server.requests) == 1
+
+
+async def test_a_refused_connection_and_an_error_are_no_losses(make_world, open_chat, model_servers, quick):
+    world = make_world()
+    server = await model_servers(lambda body, headers: (500, "boom", {}))
+    away = await model_servers()
+    away.url = "http://127.0.0.1:9/v1"
+    world.point(server, away)
+    async with open_chat(world, quick) as chat:
+        with pytest.raises(ModelError) as caught:
+            await UnitChat(chat, UNIT, losses_allowed=1)("agent", MESSAGES)
+    assert not isinstance(caught.value, ModelServerLostError)
+
+
+async def test_a_call_goes_on_at_another_replica_after_a_loss(
+    make_world, open_chat, model_servers, dying_server, quick
+):
+    world = make_world()
+    world.point(dying_server, await model_servers())
+    async with open_chat(world, quick) as chat:
+        for n in range(4):
+            ask = UnitChat(chat, Unit("control", "retail", str(n), 0))
+            assert (await ask("agent", MESSAGES)).content == "hello"
+    assert dying_server.requests >= 1
+
+
+async def test_the_shard_knows_what_it_has_spent_and_when_it_last_got_an_answer(
+    make_world, open_chat, model_servers, quick
+):
+    world = make_world()
+    world.point(await model_servers())
+    async with open_chat(world, quick) as chat:
+        assert (chat.spent.calls, chat.last_answer_at) == (0, None)
+        for n in range(2):
+            await UnitChat(chat, Unit("control", "retail", str(n), 0))("agent", MESSAGES)
+    assert (chat.spent.prompt_tokens, chat.spent.completion_tokens, chat.spent.calls) == (20, 6, 2)
+    assert chat.last_answer_at is not None
