@@ -35,6 +35,9 @@ class Evidence(StatusModel):
     tool_calls: int = 0
     endpoints: list[str] = Field(default_factory=list)
     served: dict[str, str] = Field(default_factory=dict)
+    tools_offered: bool = True
+    endpoint: str = ""
+    outputs: str = ""
 
 
 @dataclass(frozen=True, slots=True)

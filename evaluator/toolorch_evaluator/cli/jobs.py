@@ -61,6 +61,8 @@ class LocalJob:
         self.name: str = meta["name"]
         self.step: str = meta["labels"][LABEL_STEP]
         self.attempt = int(meta["labels"].get(LABEL_ATTEMPT, 0))
+        env = spec["template"]["spec"]["containers"][0]["env"]
+        self._told = {entry["name"]: str(entry["value"]) for entry in env if "value" in entry}
         self._completions = int(spec.get("completions", 1))
         self._limit = int(spec.get("backoffLimitPerIndex", spec.get("backoffLimit", 0)))
         self._input_dir = input_dir
@@ -123,7 +125,7 @@ class LocalJob:
         environment = {
             **os.environ,
             ENV_INPUT_DIR: str(self._input_dir),
-            ENV_ATTEMPT: str(self.attempt or 1),
+            ENV_ATTEMPT: self._told[ENV_ATTEMPT],
             ENV_SHARD: str(index),
             ENV_POD: name,
             ENV_TERMINATION_LOG: str(pod.word),

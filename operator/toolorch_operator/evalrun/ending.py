@@ -17,6 +17,7 @@ from toolorch_api.evalrun import EvalRun
 from toolorch_api.evalrun_status import UnitCounts
 from toolorch_api.shard import Summary
 from toolorch_operator.defaults import Defaults
+from toolorch_operator.evalrun.attempts import current_attempt
 from toolorch_operator.evalrun.audit import Audit
 from toolorch_operator.evalrun.gate import say_gate
 from toolorch_operator.evalrun.names import report_job
@@ -55,7 +56,7 @@ def conclude(
 ) -> Step:
     """Return the step after the last attempt: the report's Job, and the verdict where the counts can be trusted."""
     usage = sum_usage(observed.storage.progress)
-    create = (build_report_job(run, defaults),)
+    create = (build_report_job(run, defaults, current_attempt(run, observed)),)
     if found.agrees:
         changes = {**score_fields(found.units, run.spec.trials), "usage": usage}
         end = finish(run, found.units, cause, changes, REPORTING, now)
@@ -91,7 +92,7 @@ def follow_report(run: EvalRun, observed: ObservedRun, defaults: Defaults) -> St
     if job is not None and job.has_ended and observed.storage.reachable:
         return Step({RunCondition.REPORT_READY: say_report(run, observed), **say_gate(run, None)})
     absent = job is None and observed.storage.reachable and not observed.live_pods(name)
-    create = (build_report_job(run, defaults),) if absent else ()
+    create = (build_report_job(run, defaults, current_attempt(run, observed)),) if absent else ()
     return Step({RunCondition.REPORT_READY: say_reporting(observed, name)}, create=create, requeue=LOOK_AGAIN)
 
 

@@ -55,9 +55,9 @@ def build_plan_job(run: EvalRun, defaults: Defaults) -> Manifest:
     return _build_single_job(run, defaults, plan_job(run), "plan")
 
 
-def build_report_job(run: EvalRun, defaults: Defaults) -> Manifest:
-    """Return the Job that writes the report."""
-    return _build_single_job(run, defaults, report_job(run), "report")
+def build_report_job(run: EvalRun, defaults: Defaults, attempt: int) -> Manifest:
+    """Return the Job that writes the report; its summary names the newest attempt, which is no label of its pods."""
+    return _build_single_job(run, defaults, report_job(run), "report", attempt)
 
 
 def build_attempt_job(
@@ -102,8 +102,9 @@ def _build_pool_input(pool: PoolView) -> PoolInput:
     )
 
 
-def _build_single_job(run: EvalRun, defaults: Defaults, name: str, step: str) -> Manifest:
-    return _build_job(run, defaults, name, step, 0, {"backoffLimit": BACKOFF_LIMIT, "podReplacementPolicy": "Failed"})
+def _build_single_job(run: EvalRun, defaults: Defaults, name: str, step: str, attempt: int = 0) -> Manifest:
+    spec = {"backoffLimit": BACKOFF_LIMIT, "podReplacementPolicy": "Failed"}
+    return _build_job(run, defaults, name, step, attempt, spec)
 
 
 def _build_job(
@@ -117,7 +118,8 @@ def _build_job(
 ) -> Manifest:
     output = resolve_output(run, defaults)
     secret = output.secret if output else ""
-    labels = {LABEL_STEP: step} | ({LABEL_ATTEMPT: str(attempt)} if attempt else {})
+    # By this label the pods of an attempt are found: those of the report are none of them.
+    labels = {LABEL_STEP: step} | ({LABEL_ATTEMPT: str(attempt)} if step == "shard" else {})
     queued = run.metadata.labels
     pod = build_pod_spec(defaults, step, attempt, secret, input_config_map(run), pools or [])
     return {

@@ -33,6 +33,7 @@ def summary_fields(run: EvalRun, summary: Summary, defaults: Defaults) -> dict[s
             passed=summary.passed,
             failed=summary.failed,
             infra_errors=summary.infra_errors,
+            quarantined=summary.quarantined,
         ),
         "score": summary.score,
         "score_scheduled": summary.score_scheduled,

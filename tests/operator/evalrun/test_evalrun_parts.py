@@ -34,7 +34,7 @@ def test_manifests_are_as_they_were_read_in_the_golden_files(kit, pools, golden)
     golden("input.json", build_input(run, pools, "s3://runs/all/smoke-01234567", "0123456789abcdef"))
     golden("plan-job.json", build_plan_job(run, kit.defaults))
     golden("attempt-job.json", build_attempt_job(run, kit.defaults, 2, 3, pools))
-    golden("report-job.json", build_report_job(run, kit.defaults))
+    golden("report-job.json", build_report_job(run, kit.defaults, 2))
     golden("suspension.json", build_suspension(run, attempt_job(run, 2), suspend=True))
 
 

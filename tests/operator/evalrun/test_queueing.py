@@ -36,7 +36,7 @@ def is_suspended(world, job):
 
 def test_every_job_takes_over_the_queue_and_waits_and_its_pods_do_not(world, kit):
     planned(world)
-    report = build_report_job(world.run, kit.defaults)
+    report = build_report_job(world.run, kit.defaults, 1)
     for job in (world.jobs["smoke-plan"], world.jobs["smoke-a1"], report):
         labels = job["metadata"]["labels"]
         assert {key: labels[key] for key in QUEUE} == QUEUE
@@ -47,7 +47,7 @@ def test_every_job_takes_over_the_queue_and_waits_and_its_pods_do_not(world, kit
 
 def test_a_priority_without_a_queue_is_nothing_to_kueue(world, kit):
     del world.raw["metadata"]["labels"]["kueue.x-k8s.io/queue-name"]
-    job = build_report_job(world.run, kit.defaults)
+    job = build_report_job(world.run, kit.defaults, 1)
     assert "suspend" not in job["spec"]
     assert not QUEUE.keys() & job["metadata"]["labels"].keys()
 
