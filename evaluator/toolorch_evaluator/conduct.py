@@ -15,6 +15,7 @@ import structlog
 
 from toolorch_api.keys import error_key, result_key, transcript_key
 from toolorch_api.shard import Result, RunInput, Unit, UnitStatus
+from toolorch_evaluator.account import Account
 from toolorch_evaluator.benchmarks.base import (
     Benchmark,
     ContextWindowExceededError,
@@ -36,7 +37,7 @@ from toolorch_evaluator.stored import (
     to_json,
     unpack,
 )
-from toolorch_evaluator.unit_chat import Account, UnitChat
+from toolorch_evaluator.unit_chat import UnitChat
 
 log = structlog.get_logger(__name__)
 
