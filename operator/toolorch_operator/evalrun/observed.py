@@ -6,21 +6,22 @@ last: what a Job's end promises is then in storage already when the brain looks.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from toolorch_api.meta import LABEL_ATTEMPT, LABEL_STEP
+from toolorch_api.deaths import Death
 from toolorch_api.shard import Assignment, Baseline, Manifest, Progress, Summary
+from toolorch_operator.evalrun.pods import parse_attempt, parse_last_word, parse_pod
 from toolorch_operator.evalrun.size import parse_size
-from toolorch_operator.evalrun.views import JobView, PodView, PoolView
+from toolorch_operator.evalrun.views import JobView, PodLog, PodView, PoolView
 from toolorch_operator.queueing import find_queue
-from toolorch_operator.raw import find_raw_condition
+from toolorch_operator.raw import find_raw_condition, parse_time
 
 __all__ = [
     "JobView",
     "ObservedRun",
+    "PodLog",
     "PodView",
     "PoolView",
     "StorageView",
@@ -29,10 +30,6 @@ __all__ = [
     "parse_pod",
     "parse_pool",
 ]
-
-# Set by the Job controller on every pod of a Job.
-LABEL_JOB = "batch.kubernetes.io/job-name"
-STARTING_REASONS = frozenset({"ContainerCreating", "PodInitializing"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +49,10 @@ class StorageView:
     errors: frozenset[str] | None = None
     """Keys below the run's folder, such as errors/control/retail/7/0.json; None: not listed."""
     summary: Summary | None = None
+    deaths: Mapping[str, Death] | None = None
+    """By key; None: not listed."""
+    exits: frozenset[str] | None = None
+    """Keys of exit.json of failed pods that are there; None: not asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +69,13 @@ class ObservedRun:
     """Names of the run's own ConfigMaps."""
     refusals: Mapping[str, str] = field(default_factory=dict)
     """By Job: why the API server took no more of its pods, for Jobs that lack some."""
+    has_storage: bool = True
+    """Whether there is anywhere to write to: an address, and the Secret that it needs."""
     storage: StorageView = StorageView()
     baseline: Baseline | None = None
     """What spec.gate compares with; None without a gate."""
+    logs: Mapping[str, PodLog] = field(default_factory=dict)
+    """By pod: logs of failed pods, as far as this look read them."""
 
     def describe_waiting(self, job: str) -> str:
         """Return "; 2 pods wait: Unschedulable" for pods of a Job that cannot start; empty where none is."""
@@ -127,8 +132,9 @@ def parse_job(raw: Mapping[str, Any]) -> JobView:
         is_suspended=bool(spec.get("suspend")),
         queue=find_queue(raw),
         missing_pods=_count_missing(spec, status),
-        attempt=_parse_attempt(raw),
+        attempt=parse_attempt(raw),
         size=parse_size(raw),
+        created=parse_time(raw["metadata"].get("creationTimestamp")),
     )
 
 
@@ -147,42 +153,3 @@ def parse_refusal(events: Sequence[Mapping[str, Any]]) -> str:
     text = str(newest.get("message") or "").strip()
     # Before the reason stands the name of a pod that never was.
     return text.partition(" is forbidden: ")[2] or text.removeprefix("Error creating: ")
-
-
-def parse_pod(raw: Mapping[str, Any]) -> PodView:
-    """Return the view of a pod manifest."""
-    labels, status = raw["metadata"].get("labels") or {}, raw.get("status") or {}
-    container: Mapping[str, Any] = next(iter(status.get("containerStatuses") or ()), {})
-    state = container.get("state") or {}
-    ended = state.get("terminated") or {}
-    return PodView(
-        name=raw["metadata"]["name"],
-        job=labels.get(LABEL_JOB, ""),
-        step=labels.get(LABEL_STEP, ""),
-        attempt=_parse_attempt(raw),
-        phase=status.get("phase", "Pending"),
-        exit_code=ended.get("exitCode"),
-        message=parse_last_word(ended.get("message") or ""),
-        waiting=_parse_waiting(status, state),
-    )
-
-
-def _parse_waiting(status: Mapping[str, Any], state: Mapping[str, Any]) -> str:
-    scheduled = find_raw_condition(status, "PodScheduled")
-    if scheduled.get("status") == "False":
-        return str(scheduled.get("reason", ""))
-    reason = str((state.get("waiting") or {}).get("reason", ""))
-    return "" if reason in STARTING_REASONS else reason
-
-
-def parse_last_word(text: str) -> str:
-    """Return a container's last word: the sentence that a step left as JSON, or the last line of its output."""
-    try:
-        return str(json.loads(text)["message"])
-    except (ValueError, TypeError, KeyError):
-        return text.strip().rpartition("\n")[2]
-
-
-def _parse_attempt(raw: Mapping[str, Any]) -> int:
-    text = (raw["metadata"].get("labels") or {}).get(LABEL_ATTEMPT, "")
-    return int(text) if text.isdecimal() else 0

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
+from toolorch_api.shard import ExitCode
 from toolorch_operator.evalrun.size import Size
 
 ENDED_PHASES = frozenset({"Succeeded", "Failed"})
@@ -53,6 +55,7 @@ class JobView:
     """Attempt that the Job is; 0: planning or reporting."""
     size: Size | None = None
     """Of an attempt; None for other Jobs and for those of an older operator."""
+    created: datetime | None = None
 
     @property
     def has_ended(self) -> bool:
@@ -74,8 +77,39 @@ class PodView:
     """Last word of the container, one line."""
     waiting: str = ""
     """Why the pod cannot start, such as ImagePullBackOff or Unschedulable; empty while it merely starts."""
+    index: int | None = None
+    """Which shard it is; None: its Job has no shards."""
+    reason: str = ""
+    """Why its container ended, or all of it, in the cluster's word, such as OOMKilled or Evicted."""
+    running: tuple[int, ...] = ()
+    """Units that were under way when it died, by its last word."""
+    node: str = ""
+    image_id: str = ""
+    """Image of the container that ran, with its digest."""
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    """When its container ended; None: it has not, or nobody saw it."""
+    is_disrupted: bool = False
+    """The cluster took it away, as in a drain or a preemption."""
+    is_leaving: bool = False
+    """Somebody has deleted it."""
 
     @property
     def has_ended(self) -> bool:
         """Whether nothing runs in the pod any more."""
         return self.phase in ENDED_PHASES
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it ended without having done its work; one that gave back its units on SIGTERM has not failed."""
+        return self.phase == "Failed" and self.exit_code != ExitCode.DRAINED
+
+
+@dataclass(frozen=True, slots=True)
+class PodLog:
+    """What is left of a pod's output."""
+
+    text: str = ""
+    """Its end, without secrets."""
+    problem: str = ""
+    """Why there is none; empty: this is it."""
