@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 
@@ -25,6 +26,11 @@ def parse_object(text: str) -> dict[str, Any]:
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def parse_time(text: str | None) -> datetime | None:
+    """Return the moment that a live object's field says; None where it says none."""
+    return datetime.fromisoformat(text) if text else None
 
 
 def digest(value: object, digits: int) -> str:

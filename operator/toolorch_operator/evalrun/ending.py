@@ -24,7 +24,14 @@ from toolorch_operator.evalrun.names import report_job
 from toolorch_operator.evalrun.objects import build_report_job, build_suspension
 from toolorch_operator.evalrun.observed import ObservedRun
 from toolorch_operator.evalrun.progress import sum_usage
-from toolorch_operator.evalrun.report import LOOK_AGAIN, REPORTING, say_report, say_reporting, summary_fields
+from toolorch_operator.evalrun.report import (
+    LOOK_AGAIN,
+    REPORTING,
+    next_report_look,
+    say_report,
+    say_reporting,
+    summary_fields,
+)
 from toolorch_operator.evalrun.score import score_fields
 from toolorch_operator.evalrun.step import Says, Step, go_on
 from toolorch_operator.evalrun.verdict import judge
@@ -75,13 +82,13 @@ def await_summary(run: EvalRun, observed: ObservedRun, defaults: Defaults, cause
         end = finish(run, run.status.units, cause, {}, say_report(run, observed), now)
         return replace(end, says={**end.says, **say_gate(run, None)})
     if summary is None:
-        return Step({RunCondition.REPORT_READY: say_reporting(observed, job.name)}, requeue=LOOK_AGAIN)
+        return Step({RunCondition.REPORT_READY: say_reporting(observed, job.name)}, requeue=next_report_look(job, now))
     changes = summary_fields(run, summary, defaults)
     end = finish(run, changes["units"], cause, changes, say_report(run, observed), now)
     return Step({**end.says, **say_suspects(run, summary), **say_gate(run, summary)}, end.changes)
 
 
-def follow_report(run: EvalRun, observed: ObservedRun, defaults: Defaults) -> Step:
+def follow_report(run: EvalRun, observed: ObservedRun, defaults: Defaults, now: datetime) -> Step:
     """Return the step of a finished run whose report is still to come."""
     name, summary = report_job(run), observed.storage.summary
     job = observed.jobs.get(name)
@@ -93,7 +100,8 @@ def follow_report(run: EvalRun, observed: ObservedRun, defaults: Defaults) -> St
         return Step({RunCondition.REPORT_READY: say_report(run, observed), **say_gate(run, None)})
     absent = job is None and observed.storage.reachable and not observed.live_pods(name)
     create = (build_report_job(run, defaults, current_attempt(run, observed)),) if absent else ()
-    return Step({RunCondition.REPORT_READY: say_reporting(observed, name)}, create=create, requeue=LOOK_AGAIN)
+    says = {RunCondition.REPORT_READY: say_reporting(observed, name)}
+    return Step(says, create=create, requeue=next_report_look(job, now))
 
 
 def say_suspects(run: EvalRun, summary: Summary) -> dict[RunCondition, Says]:

@@ -53,7 +53,7 @@ def plan(run: EvalRun, observed: ObservedRun, now: datetime, defaults: Defaults)
 
 def _decide(run: EvalRun, observed: ObservedRun, now: datetime, defaults: Defaults) -> Step:
     if is_finished(run.status):
-        return follow_report(run, observed, defaults)
+        return follow_report(run, observed, defaults, now)
     gate = _check_gates(run, observed, defaults)
     if gate is not None:
         return gate
@@ -65,7 +65,7 @@ def _decide(run: EvalRun, observed: ObservedRun, now: datetime, defaults: Defaul
         cause = find_cause(run, observed, current_attempt(run, observed), now)
         return await_summary(run, observed, defaults, cause, now)
     if wanted_facts(run, observed).manifest and observed.storage.manifest is None:
-        return plan_units(run, observed, defaults)
+        return plan_units(run, observed, defaults, now)
     return run_attempts(run, observed, defaults, now)
 
 

@@ -6,6 +6,7 @@ The plan Job asks no model. It starts as soon as the pools exist, so that its st
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 
 from toolorch_api.conditions import RunCondition, RunReason
 from toolorch_api.evalrun import EvalRun
@@ -13,9 +14,10 @@ from toolorch_api.shard import ExitCode
 from toolorch_operator.defaults import Defaults
 from toolorch_operator.evalrun.ending import fail
 from toolorch_operator.evalrun.holdups import find_holdup
+from toolorch_operator.evalrun.looks import find_age, next_wait
 from toolorch_operator.evalrun.names import plan_job
 from toolorch_operator.evalrun.objects import build_plan_job
-from toolorch_operator.evalrun.observed import ObservedRun
+from toolorch_operator.evalrun.observed import JobView, ObservedRun
 from toolorch_operator.evalrun.pools import all_pools_exist, say_pools
 from toolorch_operator.evalrun.status import TERMINATION_MESSAGE
 from toolorch_operator.evalrun.step import Says, Step, go_on, hold
@@ -28,13 +30,13 @@ HELD_LOOK = 10.0
 LISTING = "units are being listed"
 
 
-def plan_units(run: EvalRun, observed: ObservedRun, defaults: Defaults) -> Step:
+def plan_units(run: EvalRun, observed: ObservedRun, defaults: Defaults, now: datetime) -> Step:
     """Return the next step towards a manifest."""
     job = observed.jobs.get(plan_job(run))
     if job is not None and job.has_ended:
         return fail(run, observed, RunReason.PLAN_FAILED, _why(run, observed), {RunCondition.PLANNED: False})
     if job is not None:
-        return _say_planning(_await_job(observed, job.name))
+        return _say_planning(_await_job(observed, job, now))
     if not all_pools_exist(run, observed):
         return hold(RunReason.WAITING_FOR_POOLS, say_pools(run, observed).message)
     if observed.live_pods(plan_job(run)):
@@ -43,12 +45,13 @@ def plan_units(run: EvalRun, observed: ObservedRun, defaults: Defaults) -> Step:
     return replace(step, create=(build_plan_job(run, defaults),))
 
 
-def _await_job(observed: ObservedRun, job: str) -> Step:
-    holdup = find_holdup(observed, job)
+def _await_job(observed: ObservedRun, job: JobView, now: datetime) -> Step:
+    holdup = find_holdup(observed, job.name)
     if holdup is not None:
         return hold(holdup.reason, holdup.message, HELD_LOOK)
-    say = hold if observed.is_stuck(job) else go_on
-    return say(RunReason.PLANNING, LISTING + observed.describe_waiting(job), LOOK_AGAIN)
+    say = hold if observed.is_stuck(job.name) else go_on
+    look = next_wait(find_age(job, now), LOOK_AGAIN).total_seconds()
+    return say(RunReason.PLANNING, LISTING + observed.describe_waiting(job.name), look)
 
 
 def _say_planning(step: Step) -> Step:

@@ -1,18 +1,15 @@
-"""How far a run is, by its shards: counts, usage, the expected end, and when to look again. PURE."""
+"""How far a run is, by its shards: counts, usage, and the expected end. PURE."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from toolorch_api.evalrun_status import UnitCounts, Usage
 from toolorch_api.shard import Progress
 
 # A shard's progress keeps at most this many ends; fewer mean that they reach back to the shard's start.
 RECENT_ENDS = 32
-MIN_TICK, DEFAULT_TICK, MAX_TICK = 1.0, 2.0, 10.0
-"""Seconds between looks at a running attempt: often near its end, seldom far from it."""
-TICKS_TO_END = 10
 
 
 def count_units(progress: Iterable[Progress], attempt: int, total: int) -> UnitCounts:
@@ -68,12 +65,6 @@ def format_eta(seconds: float | None) -> str:
     if days:
         return f"{days}d{hours % 24}h"
     return f"{hours}h{minutes % 60}m" if hours else f"{minutes}m"
-
-
-def next_look(seconds: float | None) -> timedelta:
-    """Return when to look again at an attempt that is expected to last so long."""
-    tick = DEFAULT_TICK if seconds is None else min(MAX_TICK, max(MIN_TICK, seconds / TICKS_TO_END))
-    return timedelta(seconds=tick)
 
 
 def _pace(shard: Progress, now: datetime) -> float:

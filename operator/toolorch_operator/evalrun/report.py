@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from toolorch_api.conditions import RunReason
@@ -13,8 +13,9 @@ from toolorch_api.keys import REPORT_KEY
 from toolorch_api.shard import Summary
 from toolorch_operator.defaults import Defaults
 from toolorch_operator.evalrun.holdups import find_holdup
+from toolorch_operator.evalrun.looks import find_age, next_wait
 from toolorch_operator.evalrun.names import report_job
-from toolorch_operator.evalrun.observed import ObservedRun
+from toolorch_operator.evalrun.observed import JobView, ObservedRun
 from toolorch_operator.evalrun.output import resolve_output
 from toolorch_operator.evalrun.status import TERMINATION_MESSAGE
 from toolorch_operator.evalrun.step import Says
@@ -42,6 +43,11 @@ def summary_fields(run: EvalRun, summary: Summary, defaults: Defaults) -> dict[s
         "usage": summary.usage,
         "report": f"{output.root}/{REPORT_KEY}" if output else "",
     }
+
+
+def next_report_look(job: JobView | None, now: datetime) -> timedelta:
+    """Return when to look again for what the report's Job writes."""
+    return next_wait(find_age(job, now), LOOK_AGAIN.total_seconds())
 
 
 def say_reporting(observed: ObservedRun, job: str) -> Says:

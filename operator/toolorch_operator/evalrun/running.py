@@ -26,11 +26,12 @@ from toolorch_operator.evalrun.attempts import (
 from toolorch_operator.evalrun.audit import audit
 from toolorch_operator.evalrun.ending import conclude, release_jobs, stop_jobs
 from toolorch_operator.evalrun.holdups import describe_pods, find_holdup
+from toolorch_operator.evalrun.looks import find_age, next_look
 from toolorch_operator.evalrun.names import attempt_job
 from toolorch_operator.evalrun.objects import build_attempt_job, build_suspension
 from toolorch_operator.evalrun.observed import JobView, ObservedRun
 from toolorch_operator.evalrun.pools import say_pools
-from toolorch_operator.evalrun.progress import count_units, expected_seconds, format_eta, next_look, sum_usage
+from toolorch_operator.evalrun.progress import count_units, expected_seconds, format_eta, sum_usage
 from toolorch_operator.evalrun.size import fit_size
 from toolorch_operator.evalrun.step import Says, Step, go_on, hold
 from toolorch_operator.evalrun.verdict import find_cause, is_overdue
@@ -83,7 +84,8 @@ def _watch(run: EvalRun, observed: ObservedRun, attempt: int, now: datetime) -> 
     seconds = expected_seconds(observed.storage.progress, attempt, now)
     # All units counted but results not listed in this look: the next one lists them.
     unlisted = 0 < units.total <= units.done and observed.storage.results is None
-    look = 0.0 if unlisted else next_look(seconds).total_seconds()
+    age = find_age(observed.jobs[attempt_job(run, attempt)], now)
+    look = 0.0 if unlisted else next_look(age, seconds).total_seconds()
     message = f"attempt {attempt}: {units.done} of {units.total} done, {units.running} running"
     message += describe_pods(observed, attempt_job(run, attempt))
     say = hold if observed.is_stuck(attempt_job(run, attempt)) else go_on
@@ -124,7 +126,7 @@ def _begin(
     job = build_attempt_job(run, defaults, attempt, shards, observed.pools)
     start = run.status.start_time or (None if find_queue(job) else now.replace(microsecond=0))
     fields = {**_planned_fields(run, observed), "attempt": attempt, "start_time": start}
-    step = go_on(RunReason.RUNNING, message, next_look(None).total_seconds(), **fields)
+    step = go_on(RunReason.RUNNING, message, next_look(0.0, None).total_seconds(), **fields)
     running = Says(False, RunReason.RUNNING)
     ends = dict.fromkeys((RunCondition.COMPLETE, RunCondition.FAILED, RunCondition.RESULTS_COMPLETE), running)
     return Step(

@@ -16,7 +16,7 @@ from toolorch_operator.evalrun.objects import (
 )
 from toolorch_operator.evalrun.observed import ObservedRun, parse_job, parse_pod, parse_pool
 from toolorch_operator.evalrun.output import resolve_output
-from toolorch_operator.evalrun.progress import expected_seconds, format_eta, next_look
+from toolorch_operator.evalrun.progress import expected_seconds, format_eta
 from toolorch_operator.evalrun.score import format_interval, format_score
 from toolorch_operator.evalrun.wants import StorageWants, wanted_facts
 
@@ -109,11 +109,6 @@ def test_the_expected_end_follows_the_pace_of_the_last_units(kit, shards, second
 )
 def test_an_eta_is_short(seconds, text):
     assert format_eta(seconds) == text
-
-
-@pytest.mark.parametrize(("expected", "look"), [(None, 2), (3, 1), (50, 5), (86400, 10)])
-def test_looks_are_rare_far_from_the_end(expected, look):
-    assert next_look(expected) == timedelta(seconds=look)
 
 
 @pytest.mark.parametrize(
