@@ -113,6 +113,7 @@ def parse_pool(raw: Mapping[str, Any]) -> PoolView:
         base_url=external.get("baseURL", ""),
         key_secret=(key["name"], key["key"]) if key else None,
         chat_template_kwargs=spec.get("chatTemplateKwargs") or {},
+        gpus=0 if external else status.get("gpus", 0),
     )
 
 
@@ -135,7 +136,15 @@ def parse_job(raw: Mapping[str, Any]) -> JobView:
         attempt=parse_attempt(raw),
         size=parse_size(raw),
         created=parse_time(raw["metadata"].get("creationTimestamp")),
+        started_at=parse_time(status.get("startTime")),
+        stopped_at=_parse_stop(status),
     )
+
+
+def _parse_stop(status: Mapping[str, Any]) -> datetime | None:
+    stops = (find_raw_condition(status, type_) for type_ in ("Complete", "Failed", "Suspended"))
+    times = (parse_time(stop.get("lastTransitionTime")) for stop in stops if stop.get("status") == "True")
+    return next((time for time in times if time is not None), None)
 
 
 def _count_missing(spec: Mapping[str, Any], status: Mapping[str, Any]) -> int:

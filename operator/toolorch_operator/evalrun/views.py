@@ -31,6 +31,8 @@ class PoolView:
     key_secret: tuple[str, str] | None = None
     """Secret and key in it with an external pool's API key."""
     chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    gpus: int = 0
+    """GPUs that all its replicas request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,10 @@ class JobView:
     size: Size | None = None
     """Of an attempt; None for other Jobs and for those of an older operator."""
     created: datetime | None = None
+    started_at: datetime | None = None
+    """When it began, or was last resumed; None: it waits."""
+    stopped_at: datetime | None = None
+    """When it ended, or was last suspended; None: it goes on."""
 
     @property
     def has_ended(self) -> bool:
