@@ -19,6 +19,7 @@ from toolorch_api.shard import Summary
 from toolorch_operator.defaults import Defaults
 from toolorch_operator.evalrun.attempts import current_attempt
 from toolorch_operator.evalrun.audit import Audit
+from toolorch_operator.evalrun.deaths import describe_quarantine
 from toolorch_operator.evalrun.gate import say_gate
 from toolorch_operator.evalrun.names import report_job
 from toolorch_operator.evalrun.objects import build_report_job, build_suspension
@@ -123,9 +124,11 @@ def finish(
     score = changes.get("score", "")
     if verdict.truth and score:
         verdict = replace(verdict, message=f"{verdict.message}, score {score} ({changes['interval']})")
+    set_aside = describe_quarantine(units, run.status.quarantined)
+    verdict = replace(verdict, message=verdict.message + set_aside)
     missing = units.total - units.done
     results = (
-        Says(False, RunReason.UNITS_MISSING, f"{missing} of {units.total} units have no result")
+        Says(False, RunReason.UNITS_MISSING, f"{missing} of {units.total} units have no result{set_aside}")
         if missing
         else Says(True, RunReason.ALL_UNITS_SCORED, f"{units.done} of {units.total} scored")
     )

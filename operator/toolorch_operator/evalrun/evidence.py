@@ -20,6 +20,8 @@ LOGS_PER_LOOK = 16
 """Logs that one look reads, of 256 KiB at most: 4 MiB in memory, and a look that others wait for stays short."""
 NEXT_LOGS = timedelta(seconds=1)
 """Until the look at the rest, or at what has been written by now."""
+STORAGE_LOOK = timedelta(seconds=5)
+"""Until the next try where storage does not tell what it has; that it is back is told by nobody."""
 
 
 def evidence_is_kept(observed: ObservedRun) -> bool:
@@ -27,7 +29,7 @@ def evidence_is_kept(observed: ObservedRun) -> bool:
 
     True as well where there is nowhere to keep it, as where the output's Secret is gone.
     """
-    return not observed.has_storage or not _unkept(observed)
+    return not _unkept(observed)
 
 
 def wanted_exits(observed: ObservedRun) -> frozenset[str]:
@@ -42,11 +44,11 @@ def wanted_logs(observed: ObservedRun) -> list[PodView]:
 
 def keep_evidence(run: EvalRun, observed: ObservedRun, decided: Plan) -> Plan:
     """Return a plan with all that is to be kept of failed pods; it takes no Job away before that is in storage."""
-    unkept = _unkept(observed) if observed.has_storage else []
+    unkept, known = _unkept(observed), observed.storage.exits is not None
     if not unkept:
         return decided
-    blobs = (*build_death_blobs(run, observed, unkept), *_build_blobs(run, observed, unkept))
-    looks = [look for look in (decided.requeue_after, NEXT_LOGS) if look is not None]
+    blobs = (*build_death_blobs(run, observed, unkept), *_build_blobs(run, observed, unkept)) if known else ()
+    looks = [look for look in (decided.requeue_after, NEXT_LOGS if known else STORAGE_LOOK) if look is not None]
     kept = replace(decided, blobs=(*blobs, *decided.blobs), requeue_after=min(looks))
     # What is left of the plan goes by what it deletes: it is made again in the next look.
     takes_jobs = any(ref.kind == "Job" for ref in decided.delete)
@@ -54,6 +56,8 @@ def keep_evidence(run: EvalRun, observed: ObservedRun, decided: Plan) -> Plan:
 
 
 def _unkept(observed: ObservedRun) -> list[PodView]:
+    if not (observed.has_storage and observed.secret_exists):
+        return []
     kept = observed.storage.exits or frozenset()
     return [pod for pod in observed.pods if pod.has_failed and _exit_key(pod) not in kept]
 

@@ -71,7 +71,8 @@ def build_attempt_job(
     spec = {
         "completionMode": "Indexed",
         **size_fields(size),
-        "backoffLimitPerIndex": BACKOFF_LIMIT,
+        # So that one attempt can find out which unit kills its pod.
+        "backoffLimitPerIndex": max(BACKOFF_LIMIT, run.spec.retry.quarantine_after),
         # A second pod of an index starts only when the first has ended.
         "podReplacementPolicy": "Failed",
     }

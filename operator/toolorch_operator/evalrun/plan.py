@@ -11,7 +11,9 @@ from toolorch_api.conditions import RunCondition, RunReason
 from toolorch_api.evalrun import EvalRun, spec_hash
 from toolorch_operator.defaults import Defaults
 from toolorch_operator.evalrun.attempts import current_attempt
+from toolorch_operator.evalrun.deaths import learn_quarantine
 from toolorch_operator.evalrun.ending import await_summary, fail, follow_report, release_jobs, stop_jobs
+from toolorch_operator.evalrun.evidence import keep_evidence
 from toolorch_operator.evalrun.ground import add_ground
 from toolorch_operator.evalrun.names import report_job
 from toolorch_operator.evalrun.objects import build_suspension
@@ -33,12 +35,19 @@ RESUME_LOOK = 1.0
 
 def plan(run: EvalRun, observed: ObservedRun, now: datetime, defaults: Defaults) -> Plan:
     """Return what should change about a run; nothing at all once it is finished and its report is decided."""
-    if is_settled(run.status) or run.metadata.deletion_timestamp is not None:
+    if run.metadata.deletion_timestamp is not None:
         return Plan()
-    step = _decide(run, observed, now, defaults)
+    return keep_evidence(run, observed, _plan(run, observed, now, defaults))
+
+
+def _plan(run: EvalRun, observed: ObservedRun, now: datetime, defaults: Defaults) -> Plan:
+    if is_settled(run.status):
+        return Plan()
+    known = learn_quarantine(run, observed)
+    step = _decide(known, observed, now, defaults)
     if not is_finished(run.status):
-        step = add_ground(run, observed, defaults, step)
-    status = compute_status(run, step, now)
+        step = add_ground(known, observed, defaults, step)
+    status = compute_status(known, step, now)
     return Plan(
         delete=step.delete,
         blobs=step.blobs,

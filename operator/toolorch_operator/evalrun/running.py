@@ -64,12 +64,14 @@ def run_attempts(run: EvalRun, observed: ObservedRun, defaults: Defaults, now: d
 def progress_fields(run: EvalRun, observed: ObservedRun, attempt: int) -> dict[str, Any]:
     """Return the fields of status that the shards' progress gives."""
     progress = observed.storage.progress
-    return {"units": count_units(progress, attempt, _total(run, observed)), "usage": sum_usage(progress)}
+    counted = count_units(progress, attempt, _total(run, observed))
+    units = counted.model_copy(update={"quarantined": run.status.units.quarantined})
+    return {"units": units, "usage": sum_usage(progress)}
 
 
 def _is_done(run: EvalRun, observed: ObservedRun, attempt: int) -> bool:
     """Whether every unit has a result though the Job has not ended: its pods' ends need not be waited for."""
-    found = audit(observed.storage, attempt)
+    found = audit(run, observed, attempt)
     return found is not None and not found.missing
 
 
@@ -83,10 +85,11 @@ def _watch(run: EvalRun, observed: ObservedRun, attempt: int, now: datetime) -> 
     units: UnitCounts = fields["units"]
     seconds = expected_seconds(observed.storage.progress, attempt, now)
     # All units counted but results not listed in this look: the next one lists them.
-    unlisted = 0 < units.total <= units.done and observed.storage.results is None
+    unlisted = 0 < units.total <= units.done + units.quarantined and observed.storage.results is None
     age = find_age(observed.jobs[attempt_job(run, attempt)], now)
     look = 0.0 if unlisted else next_look(age, seconds).total_seconds()
     message = f"attempt {attempt}: {units.done} of {units.total} done, {units.running} running"
+    message += f", {units.quarantined} quarantined" if units.quarantined else ""
     message += describe_pods(observed, attempt_job(run, attempt))
     say = hold if observed.is_stuck(attempt_job(run, attempt)) else go_on
     step = say(RunReason.RUNNING, message, look, eta=format_eta(seconds), attempt=attempt, **fields)
@@ -100,7 +103,7 @@ def _fit(run: EvalRun, job: JobView, remaining: int) -> tuple[Manifest, ...]:
 
 
 def _take_stock(run: EvalRun, observed: ObservedRun, defaults: Defaults, attempt: int, now: datetime) -> Step:
-    found = audit(observed.storage, attempt)
+    found = audit(run, observed, attempt)
     if found is None:
         return go_on(RunReason.AUDITING, "results are being listed", 0.0, **_planned_fields(run, observed))
     cause = find_cause(run, observed, attempt, now)

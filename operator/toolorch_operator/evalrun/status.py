@@ -85,7 +85,16 @@ def build_events(before: EvalRunStatus, after: EvalRunStatus) -> tuple[Event, ..
         events += _tell_once(before, after, RunCondition.REPORT_READY)
     if _reason(after, RunCondition.GATE_PASSED) not in SILENT_GATES:
         events += _tell_once(before, after, RunCondition.GATE_PASSED)
-    return tuple(events)
+    return (*events, *_tell_quarantined(before, after))
+
+
+def _tell_quarantined(before: EvalRunStatus, after: EvalRunStatus) -> list[Event]:
+    count = after.units.quarantined - before.units.quarantined
+    if count <= 0:
+        return []
+    names = ", ".join(name for name in after.quarantined if name not in before.quarantined)
+    what = "1 unit that kept" if count == 1 else f"{count} units that kept"
+    return [Event(RunReason.UNITS_QUARANTINED, f"{what} killing what ran it: {names or 'more'}", "Warning")]
 
 
 def _tell_progressing(after: EvalRunStatus) -> list[Event]:

@@ -7,15 +7,18 @@ from types import SimpleNamespace
 
 import pytest
 
+from toolorch_api.deaths import Death
 from toolorch_api.evalrun import EvalRun
 from toolorch_api.evalrun_status import Usage
 from toolorch_api.keys import SUMMARY_KEY, assignment_key, error_key, progress_key, result_key
 from toolorch_api.shard import Assignment, Manifest, Progress, Summary
 from toolorch_operator.defaults import Defaults
+from toolorch_operator.evalrun.evidence import wanted_logs
 from toolorch_operator.evalrun.gate import parse_baseline
 from toolorch_operator.evalrun.names import attempt_job, report_job
-from toolorch_operator.evalrun.observed import ObservedRun, StorageView, parse_job, parse_pod, parse_pool
+from toolorch_operator.evalrun.observed import ObservedRun, PodLog, StorageView, parse_job, parse_pod, parse_pool
 from toolorch_operator.evalrun.plan import plan
+from toolorch_operator.evalrun.pods import INDEX
 from toolorch_operator.evalrun.wants import wanted_facts
 
 NOW = datetime(2026, 11, 20, 12, 0, 0, tzinfo=UTC)
@@ -92,7 +95,8 @@ class World:
             refusals=self.refusals,
             baseline=parse_baseline(self.run, self.baseline, DEFAULTS),
         )
-        return replace(observed, storage=self.read(wanted_facts(self.run, observed)))
+        observed = replace(observed, storage=self.read(wanted_facts(self.run, observed)))
+        return replace(observed, logs={pod.name: PodLog(f"{pod.name} broke") for pod in wanted_logs(observed)})
 
     def read(self, wants):
         if wants.nothing:
@@ -106,10 +110,15 @@ class World:
             results=frozenset(self.keys("results/")) if wants.results else None,
             errors=frozenset(self.keys("errors/")) if wants.errors else None,
             summary=self.get(SUMMARY_KEY, Summary) if wants.summary else None,
+            deaths=self.deaths() if wants.deaths else None,
+            exits=wants.exits & self.storage.keys(),
         )
 
     def get(self, key, model):
         return model.model_validate_json(self.storage[key]) if key in self.storage else None
+
+    def deaths(self):
+        return {key: self.get(key, Death) for key in self.keys("deaths/")}
 
     def keys(self, prefix):
         return sorted(k for k in self.storage if k.startswith(prefix))
@@ -156,8 +165,10 @@ class World:
     def _put(self, blob):
         if self.down:
             raise CrashError
-        if blob.key not in self.storage:
-            self.storage[blob.key] = blob.body
+        if blob.key in self.storage:
+            return
+        self.storage[blob.key] = blob.body
+        if blob.key.endswith("/assignment.json"):
             units = Assignment.model_validate_json(blob.body).shards
             manifest = self.get("manifest.json", Manifest)
             again = [i for s in units for i in s if result_key(manifest.unit(i)) in self.storage]
@@ -320,7 +331,8 @@ class World:
         pod = f"{name}-{index}-{self.serial}"
         labels = {**job["spec"]["template"]["metadata"]["labels"], "batch.kubernetes.io/job-name": name}
         self.pods[pod] = {
-            "metadata": {"name": pod, "labels": labels}, "job": job["metadata"], "index": index, "seen": [],
+            "metadata": {"name": pod, "labels": labels, "annotations": {INDEX: str(index)}},
+            "job": job["metadata"], "index": index, "seen": [],
             "status": {"phase": "Running"},
         }  # fmt: skip
 

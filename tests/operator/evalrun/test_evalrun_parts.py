@@ -144,21 +144,21 @@ COMPLETE = [{"type": "Complete", "status": "True"}]
 WANTS = {
     "a new run asks for the manifest alone": ({}, [], StorageWants(manifest=True)),
     "before the first attempt what may be there already is listed": (
-        {}, [job("smoke-plan", conditions=COMPLETE)], StorageWants(True, 1, True, True, True),
+        {}, [job("smoke-plan", conditions=COMPLETE)], StorageWants(True, 1, True, True, True, True),
     ),
     "a running attempt costs its progress": (
         {"attempt": 1, "units": {"total": 10}}, [job("smoke-a1", 1)], StorageWants(progress=True),
     ),
     "an attempt that ended is audited": (
         {"attempt": 1, "units": {"total": 10}}, [job("smoke-a1", 1, conditions=COMPLETE)],
-        StorageWants(True, None, True, True, True),
+        StorageWants(True, None, True, True, True, True),
     ),
     "an attempt that counts all units is audited": (
         {"attempt": 1, "units": {"total": 10, "done": 10}}, [job("smoke-a1", 1)],
-        StorageWants(True, None, True, True, True),
+        StorageWants(True, None, True, True, True, True),
     ),
     "an attempt without its Job is audited, and its assignment read": (
-        {"attempt": 2, "units": {"total": 10}}, [job("smoke-a1", 1)], StorageWants(True, 2, True, True, True),
+        {"attempt": 2, "units": {"total": 10}}, [job("smoke-a1", 1)], StorageWants(True, 2, True, True, True, True),
     ),
     "a run that writes its report costs one read": (
         {"attempt": 1}, [job("smoke-a1", 1), job("smoke-report")], StorageWants(summary=True),
