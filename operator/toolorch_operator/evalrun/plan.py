@@ -11,6 +11,7 @@ from toolorch_api.conditions import RunCondition, RunReason
 from toolorch_api.evalrun import EvalRun, spec_hash
 from toolorch_operator.defaults import Defaults
 from toolorch_operator.evalrun.attempts import current_attempt
+from toolorch_operator.evalrun.budget import add_spent, without_mere_count
 from toolorch_operator.evalrun.deaths import learn_quarantine
 from toolorch_operator.evalrun.ending import await_summary, fail, follow_report, release_jobs, stop_jobs
 from toolorch_operator.evalrun.evidence import keep_evidence
@@ -24,7 +25,7 @@ from toolorch_operator.evalrun.running import progress_fields, run_attempts
 from toolorch_operator.evalrun.settled import is_finished, is_settled
 from toolorch_operator.evalrun.status import build_events, compute_status
 from toolorch_operator.evalrun.step import Says, Step, go_on, hold
-from toolorch_operator.evalrun.verdict import find_cause, is_overdue
+from toolorch_operator.evalrun.verdict import find_cause, find_limit
 from toolorch_operator.evalrun.wants import wanted_facts
 from toolorch_operator.plan import Plan
 
@@ -46,8 +47,8 @@ def _plan(run: EvalRun, observed: ObservedRun, now: datetime, defaults: Defaults
     known = learn_quarantine(run, observed)
     step = _decide(known, observed, now, defaults)
     if not is_finished(run.status):
-        step = add_ground(known, observed, defaults, step)
-    status = compute_status(known, step, now)
+        step = add_spent(known, observed, now, add_ground(known, observed, defaults, step))
+    status = without_mere_count(run.status, compute_status(known, step, now))
     return Plan(
         delete=step.delete,
         blobs=step.blobs,
@@ -66,7 +67,7 @@ def _decide(run: EvalRun, observed: ObservedRun, now: datetime, defaults: Defaul
     gate = _check_gates(run, observed, defaults)
     if gate is not None:
         return gate
-    if not is_overdue(run, now):
+    if find_limit(run, observed, now) is None:
         resumed = _resume(run, observed)
         if resumed is not None:
             return resumed

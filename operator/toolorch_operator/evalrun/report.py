@@ -12,6 +12,7 @@ from toolorch_api.evalrun_status import UnitCounts
 from toolorch_api.keys import REPORT_KEY
 from toolorch_api.shard import Summary
 from toolorch_operator.defaults import Defaults
+from toolorch_operator.evalrun.budget import at_least
 from toolorch_operator.evalrun.holdups import find_holdup
 from toolorch_operator.evalrun.looks import find_age, next_wait
 from toolorch_operator.evalrun.names import report_job
@@ -40,7 +41,8 @@ def summary_fields(run: EvalRun, summary: Summary, defaults: Defaults) -> dict[s
         "score_scheduled": summary.score_scheduled,
         "interval": summary.interval,
         "pass_hat_k": summary.pass_hat_k,
-        "usage": summary.usage,
+        # Results know nothing of what was lost on the way to them.
+        "usage": at_least(run.status.usage, summary.usage),
         "report": f"{output.root}/{REPORT_KEY}" if output else "",
     }
 

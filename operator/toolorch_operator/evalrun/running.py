@@ -34,7 +34,7 @@ from toolorch_operator.evalrun.pools import say_pools
 from toolorch_operator.evalrun.progress import count_units, expected_seconds, format_eta, sum_usage
 from toolorch_operator.evalrun.size import fit_size
 from toolorch_operator.evalrun.step import Says, Step, go_on, hold
-from toolorch_operator.evalrun.verdict import find_cause, is_overdue
+from toolorch_operator.evalrun.verdict import find_cause, find_limit
 from toolorch_operator.plan import Manifest
 from toolorch_operator.queueing import find_queue
 
@@ -49,9 +49,9 @@ def run_attempts(run: EvalRun, observed: ObservedRun, defaults: Defaults, now: d
     attempt, stored = current_attempt(run, observed), stored_attempt(observed)
     if stored > attempt:
         return go_on(RunReason.AUDITING, f"attempt {stored} had begun: status was lost", 0.0, attempt=stored)
-    job = observed.jobs.get(attempt_job(run, attempt))
-    if is_overdue(run, now) and job is not None and not job.has_ended:
-        stopped = _stop_overdue(run, observed, job)
+    job, limit = observed.jobs.get(attempt_job(run, attempt)), find_limit(run, observed, now)
+    if limit is not None and job is not None and not job.has_ended:
+        stopped = _stop_at(limit, run, observed, job)
         if stopped is not None:
             return stopped
     elif job is not None and not job.has_ended and not _is_done(run, observed, attempt):
@@ -151,9 +151,9 @@ def _total(run: EvalRun, observed: ObservedRun) -> int:
     return run.status.units.total if manifest is None else len(manifest.units)
 
 
-def _stop_overdue(run: EvalRun, observed: ObservedRun, job: JobView) -> Step | None:
+def _stop_at(limit: Says, run: EvalRun, observed: ObservedRun, job: JobView) -> Step | None:
     stopping, released = stop_jobs(run, observed), release_jobs(observed)
     if not stopping and not released and not observed.live_pods(job.name):
         return None
-    step = hold(RunReason.DEADLINE_EXCEEDED, f"deadlines.runSeconds has passed: Job {job.name} stops", DRAIN_LOOK)
+    step = hold(limit.reason, f"{limit.message}: Job {job.name} stops", DRAIN_LOOK)
     return Step(step.says, delete=released, apply=stopping, requeue=step.requeue)

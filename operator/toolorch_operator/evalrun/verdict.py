@@ -1,4 +1,4 @@
-"""How a run ends: its counts against spec.acceptance, and its deadline. PURE."""
+"""How a run ends: its counts against spec.acceptance, and the limits of the whole run. PURE."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from toolorch_api.conditions import RunCondition, RunReason, Truth, find_conditi
 from toolorch_api.evalrun import EvalRun
 from toolorch_api.evalrun_status import UnitCounts
 from toolorch_api.shard import ExitCode
+from toolorch_operator.evalrun.budget import find_overrun, find_spent
 from toolorch_operator.evalrun.names import attempt_job
 from toolorch_operator.evalrun.observed import ObservedRun
 from toolorch_operator.evalrun.status import TERMINATION_MESSAGE
@@ -17,7 +18,8 @@ from toolorch_operator.evalrun.step import Says
 def judge(run: EvalRun, units: UnitCounts, cause: Says | None) -> Says:
     """Return whether the run is Complete, and why (not); `cause` is what ended it before its retries were used up."""
     accept, scored = run.spec.acceptance, f"{units.done} of {units.total} scored"
-    if cause is not None and units.done < units.total:
+    # What is set aside would not be run with more time or tokens either.
+    if cause is not None and units.done + units.quarantined < units.total:
         return Says(False, cause.reason, f"{scored}; {cause.message}")
     if units.done * 100 < accept.min_coverage * units.total:
         return Says(False, RunReason.COVERAGE_BELOW_MINIMUM, f"{scored}, {accept.min_coverage} % are needed")
@@ -29,15 +31,23 @@ def judge(run: EvalRun, units: UnitCounts, cause: Says | None) -> Says:
 
 def find_cause(run: EvalRun, observed: ObservedRun, attempt: int, now: datetime) -> Says | None:
     """Return why no further attempt is of use, whatever spec.retry says; None: one is."""
-    if is_overdue(run, now):
-        seconds = run.spec.deadlines.run_seconds
-        return Says(False, RunReason.DEADLINE_EXCEEDED, f"deadlines.runSeconds of {seconds} s has passed")
+    limit = find_limit(run, observed, now)
+    if limit is not None:
+        return limit
     name = attempt_job(run, attempt)
     refused = [pod for pod in observed.pods if pod.job == name and pod.exit_code == ExitCode.BAD_INPUT]
     job = observed.jobs.get(name)
     if refused and job is not None and job.is_failed:
         return Says(False, RunReason.BAD_INPUT, refused[0].message[:TERMINATION_MESSAGE] or "a shard refused its input")
     return None
+
+
+def find_limit(run: EvalRun, observed: ObservedRun, now: datetime) -> Says | None:
+    """Return which limit of the whole run is reached, in numbers; None: it may go on."""
+    if is_overdue(run, now):
+        seconds = run.spec.deadlines.run_seconds
+        return Says(False, RunReason.DEADLINE_EXCEEDED, f"deadlines.runSeconds of {seconds} s has passed")
+    return find_overrun(run, find_spent(run, observed, now))
 
 
 def is_overdue(run: EvalRun, now: datetime) -> bool:
