@@ -24,7 +24,7 @@ class Role(ApiModel):
     tool_choice: Literal["auto", "required", "none"] = "auto"
     """auto is what benchmarks mean; another value is reported as a deviation."""
     description: Annotated[str, Field(min_length=1, max_length=1000)] | None = None
-    """Experts only: what the agent is told of this one; default: the model's name."""
+    """Experts only: what the agent is told of this one; default: its pool's name."""
     stream: bool = False
     """Stream the answers, which gives times to first token; vLLM then parses tool calls by another way."""
 

@@ -64,8 +64,13 @@ def test_a_task_without_criteria_is_passed_by_any_conversation_that_came_to_its_
     assert reward(free, reason="max_steps") == 0.0
 
 
-def test_a_judge_is_asked_for_where_the_basis_needs_one():
-    assert "judge" in score(task(["NL_ASSERTION"]), "user_stop", ()).error
+def test_statements_are_graded_by_a_judge_and_by_nobody_else():
+    stated = task(["DB", "NL_ASSERTION"], statements=("is kind", "is quick"))
+    assert "judge" in score(stated, "user_stop", ()).error
+    assert score(stated, "user_stop", (), met=[True, False]).breakdown == {"DB": 1.0, "NL_ASSERTION": 0.0}
+    assert score(stated, "user_stop", (), met=[True, True]).reward == 1.0
+    assert score(task(["DB"], statements=("is kind",)), "user_stop", (), met=[False]).reward == 0.0
+    assert score(task(["NL_ASSERTION"]), "user_stop", ()).reward == 1.0
 
 
 def test_an_assertion_that_raises_cannot_be_graded():

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping
 from typing import Any
 
 from toolorch_api.evalrun import EvalRunSpec
 from toolorch_api.unit import Unit
 from toolorch_evaluator.benchmarks import variants
-from toolorch_evaluator.benchmarks.base import Ask, Listing, Score
+from toolorch_evaluator.benchmarks.base import (
+    Ask,
+    ContextWindowExceededError,
+    InvalidReplyError,
+    Listing,
+    ModelError,
+    Score,
+)
 from toolorch_evaluator.benchmarks.tau2 import dataset, prompts
-from toolorch_evaluator.benchmarks.tau2.conversation import MAX_ERRORS, MAX_STEPS, Conversation, Setting
-from toolorch_evaluator.benchmarks.tau2.message import USER
-from toolorch_evaluator.benchmarks.tau2.schemas import tool_schemas
-from toolorch_evaluator.benchmarks.tau2.scoring import score
+from toolorch_evaluator.benchmarks.tau2.conversation import Conversation
+from toolorch_evaluator.benchmarks.tau2.judge import build_question, parse_verdicts
+from toolorch_evaluator.benchmarks.tau2.scoring import COMPLETED, NL_ASSERTION, score
+from toolorch_evaluator.benchmarks.tau2.setting import DEFAULT_PROFILE, build_setting, check_options
 from toolorch_evaluator.benchmarks.tau2.transcript import dump_transcript, parse_transcript
-
-# Upstream's range of trial seeds.
-MAX_SEED = 1_000_000
 
 
 class Tau2:
@@ -39,19 +42,20 @@ class Tau2:
                 f"unknown task {strangers[0]!r}: not in split {wanted.split!r} of {', '.join(domains)};"
                 f" its tasks are named like {_samples(domains, wanted.split)}"
             )
+        tasks = [dataset.task(domain, task_id) for domain in domains for task_id in ids[domain]]
+        hash_ = dataset.dataset_hash(domains, *check_options(spec, tasks))
         units = tuple(
-            Unit(variant, domain, task_id, trial)
+            Unit(variant, task.domain, task.id, trial)
             for variant in spec.variant_names
-            for domain in domains
-            for task_id in ids[domain]
+            for task in tasks
             for trial in range(spec.trials)
         )
-        return Listing(units, dataset.dataset_hash(domains), tuple(_weigh(unit) for unit in units))
+        return Listing(units, hash_, tuple(_weigh(unit) for unit in units))
 
     async def converse(self, unit: Unit, spec: EvalRunSpec, ask: Ask) -> dict[str, Any]:
         """Hold the unit's conversation; raises ModelError where a model server, or the simulated user, fails."""
         task = dataset.task(unit.domain, unit.task_id)
-        setting = _setting(unit, spec, task.scenario)
+        setting = build_setting(unit, spec, task)
         conversation = Conversation(task, setting, ask)
         reason = await conversation.hold()
         return {
@@ -60,40 +64,42 @@ class Tau2:
             "trial": unit.trial,
             "seed": setting.seed,
             "steps": conversation.steps,
+            "profile": spec.benchmark.options.profile or DEFAULT_PROFILE,
             "prompt_version": prompts.VERSION,
             "variant_version": variants.VERSION,
             "user_prompt_sha256": prompts.sha256(setting.user_prompt),
             "agent_prompt_sha256": prompts.sha256(setting.agent_prompt),
+            **({"solo": True} if setting.solo else {}),
+            **({"delegations": conversation.delegations} if setting.experts else {}),
         }
 
-    def score(self, transcript: Mapping[str, Any]) -> Score:
-        """Grade a transcript; raises ValueError where it is none."""
+    async def judge(self, transcript: Mapping[str, Any], spec: EvalRunSpec, ask: Ask) -> dict[str, Any]:
+        """Return a judge's verdict on the task's assertions in natural language, empty where none is asked for.
+
+        Raises ModelError where the judge does not give one.
+        """
         parsed = parse_transcript(transcript)
-        return score(parsed.task, parsed.termination_reason, parsed.messages)
+        criteria = parsed.task.criteria
+        wanted = criteria is not None and (spec.benchmark.options.judge_assertions or NL_ASSERTION in criteria.basis)
+        if criteria is None or not wanted or not criteria.statements or parsed.termination_reason not in COMPLETED:
+            return {}
+        try:
+            reply = await ask("judge", build_question(criteria.statements, parsed.messages), (), spec.seed)
+        except (ContextWindowExceededError, InvalidReplyError) as error:
+            raise ModelError("judge_unusable", f"the judge could not answer: {error}") from error
+        return {"met": parse_verdicts(reply.content, len(criteria.statements))}
 
-
-def trial_seed(seed: int, trial: int) -> int:
-    """Return the seed of a trial, counted from 0: drawn as upstream draws it, so equal runs meet equal seeds."""
-    drawn = random.Random(seed)
-    return [drawn.randint(0, MAX_SEED) for _ in range(trial + 1)][trial]
+    def score(self, transcript: Mapping[str, Any]) -> Score:
+        """Grade a transcript, with a judge's verdict in `verdict` where there is one; raises ValueError."""
+        parsed = parse_transcript(transcript)
+        met = (transcript.get("verdict") or {}).get("met")
+        return score(parsed.task, parsed.termination_reason, parsed.messages, solo=parsed.solo, met=met)
 
 
 def _weigh(unit: Unit) -> float:
     """Expect a turn for each reference action, and some talk around them in any task."""
     criteria = dataset.task(unit.domain, unit.task_id).criteria
     return 1.0 + len((criteria.actions if criteria is not None else None) or ())
-
-
-def _setting(unit: Unit, spec: EvalRunSpec, scenario: Mapping[str, Any]) -> Setting:
-    options = spec.benchmark.options
-    has_tools = bool(tool_schemas(unit.domain, USER))
-    return Setting(
-        agent_prompt=prompts.agent_prompt(dataset.policy(unit.domain)),
-        user_prompt=prompts.user_prompt(scenario, variants.mood(spec, unit.variant), has_tools=has_tools),
-        seed=trial_seed(spec.seed, unit.trial),
-        max_steps=options.max_steps or MAX_STEPS,
-        max_errors=options.max_errors or MAX_ERRORS,
-    )
 
 
 def _samples(domains: list[str], split: str) -> str:

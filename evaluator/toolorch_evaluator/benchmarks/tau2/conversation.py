@@ -12,14 +12,20 @@ Rules of τ²-bench v0.2.0, with what it leaves open decided here:
 - An empty reply, or one that cannot be decoded, stops v0.2.0's run without a result. Here the agent's is its own doing:
   `agent_error`, which scores 0. The user's is not the agent's doing: an infra error, never a score.
 - A conversation that outgrows a model's context ends as `context_window_exceeded`.
+
+Solo mode and experts change how the agent's turn comes about, and nothing else: see alone.py and experts.py.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from toolorch_evaluator.benchmarks.base import Ask, ContextWindowExceededError, InvalidReplyError, ModelError, Reply
+from toolorch_evaluator.benchmarks.tau2.alone import last_message, solo_tools
 from toolorch_evaluator.benchmarks.tau2.environment import Environment
+from toolorch_evaluator.benchmarks.tau2.experts import Team
 from toolorch_evaluator.benchmarks.tau2.message import ASSISTANT, TOOL, USER, Call, Message
 from toolorch_evaluator.benchmarks.tau2.prompts import GREETING
 from toolorch_evaluator.benchmarks.tau2.schemas import tool_schemas
@@ -30,7 +36,6 @@ STOP_MARKS = ("###STOP###", "###TRANSFER###", "###OUT-OF-SCOPE###")
 # τ²-bench's defaults of its command line.
 MAX_STEPS = 200
 MAX_ERRORS = 10
-_MODEL_ROLES = {ASSISTANT: "agent", USER: "user"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,11 @@ class Setting:
     seed: int
     max_steps: int = MAX_STEPS
     max_errors: int = MAX_ERRORS
+    solo: bool = False
+    """The agent works on the task's ticket, without a user."""
+    experts: Mapping[str, str] = field(default_factory=dict)
+    """What the agent is told of each expert, by name."""
+    expert_prompt: str = ""
 
 
 @dataclass(slots=True)
@@ -54,11 +64,25 @@ class Conversation:
     messages: list[Message] = field(default_factory=list)
     steps: int = 0
     ended: str | None = None
+    _team: Team = field(init=False)
+    delegations: list[dict[str, Any]] = field(default_factory=list)
+    """Turns that an expert wrote: index of the message, the expert, and what the agent had said beside calling it."""
+
+    def __post_init__(self) -> None:
+        """Put the agent and its experts together."""
+        given, domain = self.setting, self.task.domain
+        desk = solo_tools(domain) if given.solo else tool_schemas(domain, ASSISTANT)
+        self._team = Team(
+            self.ask, given.experts, given.agent_prompt, given.expert_prompt, desk, given.seed, given.solo
+        )
 
     async def hold(self) -> str:
         """Hold the conversation to its end and return the termination reason; raises ModelError."""
-        environment = Environment(self.task)
+        environment = Environment(self.task, self.setting.solo)
         self._open(environment)
+        if not self.messages:
+            # Upstream has the first turn of an agent alone before it counts steps.
+            await self._speak(ASSISTANT)
         while self.ended is None:
             await self._step(environment)
             self.steps += 1
@@ -69,10 +93,10 @@ class Conversation:
         return self.ended
 
     def _open(self, environment: Environment) -> None:
-        self.messages = list(self.task.history) or [Message(ASSISTANT, GREETING)]
+        self.messages = list(self.task.history) or ([] if self.setting.solo else [Message(ASSISTANT, GREETING)])
         for call in (c for m in self.task.history for c in m.calls or ()):
             environment.answer(call)
-        if _is_stop(self.messages[-1]):
+        if self.messages and _is_stop(self.messages[-1]):
             self.ended = "user_stop"
 
     async def _step(self, environment: Environment) -> None:
@@ -86,7 +110,7 @@ class Conversation:
 
     async def _speak(self, role: str) -> None:
         try:
-            message = self._message(role, await self._reply(role))
+            message = await (self._agents_turn() if role == ASSISTANT else self._users_turn())
         except ContextWindowExceededError:
             self.ended = "context_window_exceeded"
         except InvalidReplyError as error:
@@ -97,21 +121,27 @@ class Conversation:
             self.messages.append(message)
             if _is_stop(message):
                 self.ended = "user_stop"
+            elif self.setting.solo and message.calls is None:
+                self.ended = "agent_stop"
 
-    async def _reply(self, role: str) -> Reply:
-        view = agent_view if role == ASSISTANT else user_view
-        prompt = self.setting.agent_prompt if role == ASSISTANT else self.setting.user_prompt
-        messages = [{"role": "system", "content": prompt}, *view(self._seen_by(role))]
-        tools = tool_schemas(self.task.domain, role)
-        return await self.ask(_MODEL_ROLES[role], messages, tools, self.setting.seed)
+    async def _users_turn(self) -> Message:
+        system = {"role": "system", "content": self.setting.user_prompt}
+        tools = tool_schemas(self.task.domain, USER)
+        return self._message(
+            USER, await self.ask("user", [system, *user_view(self.messages)], tools, self.setting.seed)
+        )
 
-    def _seen_by(self, role: str) -> list[Message]:
-        opened_for_it = role == ASSISTANT and not self.task.history
-        return self.messages[1:] if opened_for_it else self.messages
+    async def _agents_turn(self) -> Message:
+        greeted = not self.task.history and not self.setting.solo
+        turn = await self._team.speak(agent_view(self.messages[1:] if greeted else self.messages))
+        if turn.expert:
+            self.delegations.append({"message": len(self.messages), "expert": turn.expert, "said": turn.said})
+        stop = last_message(turn.reply) if self.setting.solo else None
+        return stop or self._message(ASSISTANT, turn.reply, turn.expert)
 
-    def _message(self, role: str, reply: Reply) -> Message:
+    def _message(self, role: str, reply: Reply, expert: str = "") -> Message:
         calls = tuple(Call(c.id or self._call_id(n), c.name, c.arguments, role) for n, c in enumerate(reply.tool_calls))
-        message = Message(role, reply.content, calls or None)
+        message = Message(role, reply.content, calls or None, expert=expert)
         if not (message.has_text or calls):
             raise InvalidReplyError("neither text nor tool calls")
         return message

@@ -16,21 +16,38 @@ from typing import Any
 from toolorch_evaluator.benchmarks.tau2.packaged import package_folder
 from toolorch_evaluator.benchmarks.tau2.task import Task, parse_task
 
+MANUAL, WORKFLOW = "manual", "workflow"
 # retail first: where no domain is named, this is the order of work, as in the README of τ²-bench's fork ToolOrchestra.
 DOMAINS = ("retail", "airline", "telecom")
-TASKS = {"retail": "tasks.json", "airline": "tasks.json", "telecom": "tasks.json.gz"}
+"""What a run is over that names no domain."""
+KNOWN = (*DOMAINS, "mock")
+TASKS = {"retail": "tasks.json", "airline": "tasks.json", "telecom": "tasks.json.gz", "mock": "tasks.json"}
 POLICIES = {
     "retail": ("policy.txt",),
     "airline": ("policy.txt",),
     "telecom": ("main_policy.txt", "tech_support_manual.txt"),
+    "mock": ("policy.md",),
 }
-DATABASES = {"retail": ("db.json.gz",), "airline": ("db.json.gz",), "telecom": ("db.toml", "user_db.toml")}
+# Other forms of a policy: of technical support as a workflow, and for an agent that works alone. As upstream has it, an
+# agent alone reads the same manual as any other.
+POLICY_FORMS = {
+    ("telecom", WORKFLOW, False): ("main_policy.txt", "tech_support_workflow.txt"),
+    ("telecom", WORKFLOW, True): ("main_policy_solo.txt", "tech_support_workflow_solo.txt"),
+    ("telecom", MANUAL, True): ("main_policy_solo.txt", "tech_support_manual.txt"),
+    ("mock", MANUAL, True): ("policy_solo.md",),
+}
+DATABASES = {
+    "retail": ("db.json.gz",),
+    "airline": ("db.json.gz",),
+    "telecom": ("db.toml", "user_db.toml"),
+    "mock": ("db.json",),
+}
 
 
 def check_domain(domain: str) -> str:
     """Return the domain; raises ValueError with the known ones."""
-    if domain not in DOMAINS:
-        raise ValueError(f"unknown domain {domain!r} of tau2: known are {', '.join(DOMAINS)}")
+    if domain not in KNOWN:
+        raise ValueError(f"unknown domain {domain!r} of tau2: known are {', '.join(KNOWN)}")
     return domain
 
 
@@ -79,20 +96,33 @@ def select(domain: str, split: str, task_ids: Sequence[str], count: int | None) 
 
 
 @cache
-def policy(domain: str) -> str:
-    """Return the policy that the agent must keep; telecom's two documents are marked as such."""
-    texts = [read(domain, name).decode() for name in POLICIES[domain]]
+def policy(domain: str, form: str = MANUAL, solo: bool = False) -> str:
+    """Return the policy that the agent must keep; telecom's two documents are marked as such. Raises ValueError."""
+    texts = [read(domain, name).decode() for name in policy_files(domain, form, solo)]
     if len(texts) == 1:
         return texts[0]
     main, support = texts
     return f"<main_policy>\n{main}\n</main_policy>\n<tech_support_policy>\n{support}\n</tech_support_policy>"
 
 
-def dataset_hash(domains: Iterable[str]) -> str:
+def policy_files(domain: str, form: str = MANUAL, solo: bool = False) -> tuple[str, ...]:
+    """Return the names of a policy's files; raises ValueError where there is none for an agent that works alone.
+
+    The form is that of technical support, which telecom alone has.
+    """
+    key = (domain, form if domain == "telecom" else MANUAL, solo)
+    if key == (domain, MANUAL, False):
+        return POLICIES[domain]
+    if key not in POLICY_FORMS:
+        raise ValueError(f"{domain} has no policy for an agent that works alone: solo is for telecom and mock")
+    return POLICY_FORMS[key]
+
+
+def dataset_hash(domains: Iterable[str], form: str = MANUAL, solo: bool = False) -> str:
     """Return the sha256 over every file of the domains that a result depends on."""
     digest = hashlib.sha256()
     for domain in sorted(domains):
-        for name in (TASKS[domain], "split_tasks.json", *POLICIES[domain], *DATABASES[domain]):
+        for name in (TASKS[domain], "split_tasks.json", *policy_files(domain, form, solo), *DATABASES[domain]):
             digest.update(f"{domain}/{name}\n".encode())
             digest.update(hashlib.sha256(read(domain, name)).digest())
     return digest.hexdigest()

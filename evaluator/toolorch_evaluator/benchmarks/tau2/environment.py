@@ -42,8 +42,10 @@ class Side:
 class Environment:
     """The tools and databases of one task, from its initial state on."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Task, solo: bool = False) -> None:
+        """`solo`: the agent has the tools of both sides."""
         self._domain = task.domain
+        self._solo = solo
         self._sides = _sides(task.domain)
         self._phone = _Phone(self._sides) if USER in self._sides else None
         self.sync()
@@ -63,7 +65,7 @@ class Environment:
         for name, text in RESERVED.items():
             if name in call.arguments:
                 raise TypeError(f"{text} '{name}'")
-        side = self._sides.get(call.requestor)
+        side = self._sides.get(self._owner(call))
         if side is None:
             raise ValueError("User tools not available")
         if call.name not in side.kit.names:
@@ -71,6 +73,11 @@ class Environment:
         with warnings.catch_warnings():  # pydantic warns of the odd values that models put into records
             warnings.simplefilter("ignore")
             return getattr(side.tools, call.name)(**call.arguments)
+
+    def _owner(self, call: Call) -> str:
+        """Return whose tools a call is for: in a solo world the user's too are the agent's."""
+        user = self._sides.get(USER) if self._solo else None
+        return USER if user is not None and call.name in user.kit.names else call.requestor
 
     def answer(self, call: Call) -> Message:
         """Return the tool's answer; whatever a tool raises is an answer too, for the model to read."""

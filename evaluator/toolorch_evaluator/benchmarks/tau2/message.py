@@ -34,6 +34,8 @@ class Message:
     id: str = ""
     requestor: str = ASSISTANT
     error: bool = False
+    expert: str = ""
+    """Who wrote it in the agent's place; empty: nobody did."""
 
     @property
     def has_text(self) -> bool:
@@ -58,7 +60,8 @@ def parse_message(row: Any) -> Message:
     calls = row.get("tool_calls")
     if calls is not None and not isinstance(calls, list):
         raise ValueError(f"a message's tool_calls is a list or null, not {type(calls).__name__}")
-    return Message(role, content, None if calls is None else tuple(_parse_call(c, role) for c in calls))
+    made = None if calls is None else tuple(_parse_call(c, role) for c in calls)
+    return Message(role, content, made, expert=str(row.get("expert") or ""))
 
 
 def dump_message(message: Message) -> dict[str, Any]:
@@ -72,7 +75,8 @@ def dump_message(message: Message) -> dict[str, Any]:
             "error": message.error,
         }
     calls = None if message.calls is None else [_dump_call(c) for c in message.calls]
-    return {"role": message.role, "content": message.content, "tool_calls": calls}
+    written = {"expert": message.expert} if message.expert else {}
+    return {"role": message.role, "content": message.content, "tool_calls": calls, **written}
 
 
 def _dump_call(call: Call) -> dict[str, Any]:

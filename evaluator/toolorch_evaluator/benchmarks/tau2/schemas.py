@@ -32,7 +32,7 @@ def _schema(name: str, function: Callable[..., Any]) -> dict[str, Any]:
     about = {n: " ".join(text.split()) for n, text in _ARGUMENT.findall(sections[0] if sections else "")}
     fields: dict[str, Any] = {
         p.name: (p.annotation, Field(... if p.default is p.empty else p.default, description=about.get(p.name)))
-        for p in inspect.signature(function).parameters.values()
+        for p in inspect.signature(function, eval_str=True).parameters.values()
     }
     parameters = create_model(name, **fields).model_json_schema()
     return {"type": "function", "function": {"name": name, "description": words.strip(), "parameters": parameters}}

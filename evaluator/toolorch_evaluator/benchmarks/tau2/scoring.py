@@ -22,6 +22,7 @@ from toolorch_evaluator.benchmarks.tau2.task import Action, Criteria, Task
 
 # Ends at which the conversation itself came to rest; after any other there is nothing to grade but the failure.
 COMPLETED = ("user_stop", "agent_stop")
+NL_ASSERTION = "NL_ASSERTION"
 # Texts in which validation errors differ from one version of their library to the next.
 _VERSIONED = re.compile(r"errors\.pydantic\.dev/[0-9.]+/|\. Did you mean '[^']*'\?")
 
@@ -30,42 +31,62 @@ class UngradableError(Exception):
     """The transcript cannot be graded: it does not fit its task's environment."""
 
 
-def score(task: Task, termination_reason: str, messages: Sequence[Message]) -> Score:
-    """Grade a transcript; the breakdown's keys are the reward types of the task's basis."""
+def score(
+    task: Task,
+    termination_reason: str,
+    messages: Sequence[Message],
+    *,
+    solo: bool = False,
+    met: Sequence[bool] | None = None,
+) -> Score:
+    """Grade a transcript; the breakdown's keys are the reward types of the task's basis.
+
+    `solo`: the agent had the user's tools too. `met` is a judge's verdict on each of the task's statements; given, they
+    are part of the basis.
+    """
     if termination_reason not in COMPLETED:
         return Score(0.0)
     if task.criteria is None:
         return Score(1.0)
     try:
-        parts = _parts(task, task.criteria, messages)
+        parts = _parts(task, task.criteria, messages, solo)
+        parts |= _statements_part(task.criteria, met)
     except UngradableError as error:
         return Score(None, error=str(error))
     return Score(math.prod(parts.values(), start=1.0), parts)
 
 
-def _parts(task: Task, criteria: Criteria, messages: Sequence[Message]) -> dict[str, float]:
-    parts = _environment_parts(task, criteria, messages)
+def _statements_part(criteria: Criteria, met: Sequence[bool] | None) -> dict[str, float]:
+    if met is not None:
+        return {NL_ASSERTION: float(all(met))}
+    if NL_ASSERTION not in criteria.basis:
+        return {}
+    if criteria.statements:
+        raise UngradableError("a judge has to grade the task's assertions in natural language, and none did")
+    return {NL_ASSERTION: 1.0}
+
+
+def _parts(task: Task, criteria: Criteria, messages: Sequence[Message], solo: bool) -> dict[str, float]:
+    parts = _environment_parts(task, criteria, messages, solo)
     if "ACTION" in criteria.basis:
         parts["ACTION"] = float(_all_matched(criteria.actions or (), messages))
-    if "NL_ASSERTION" in criteria.basis:
-        raise UngradableError("the task is graded by a judge (NL_ASSERTION), which this benchmark version has not")
     if "COMMUNICATE" in criteria.basis:
         parts["COMMUNICATE"] = float(all(_is_said(text, messages) for text in criteria.communicate))
     return parts
 
 
-def _environment_parts(task: Task, criteria: Criteria, messages: Sequence[Message]) -> dict[str, float]:
+def _environment_parts(task: Task, criteria: Criteria, messages: Sequence[Message], solo: bool) -> dict[str, float]:
     if criteria.actions is None and criteria.assertions is None:
         return {}
-    replayed = _replay(task, messages)
+    replayed = _replay(task, messages, solo)
     same = replayed.state() == _reference(task, criteria.actions or ()).state()
     met = _all_met(replayed, criteria)
     parts = {"DB": float(same), "ENV_ASSERTION": float(met)}
     return {name: value for name, value in parts.items() if name in criteria.basis}
 
 
-def _replay(task: Task, messages: Sequence[Message]) -> Environment:
-    environment = Environment(task)
+def _replay(task: Task, messages: Sequence[Message], solo: bool) -> Environment:
+    environment = Environment(task, solo)
     for call, recorded in _answered_calls(messages):
         answer = environment.answer(call)
         if _content(answer) != _content(recorded):

@@ -40,6 +40,8 @@ class Criteria:
     actions: tuple[Action, ...] | None
     assertions: tuple[EnvironmentCall, ...] | None
     communicate: tuple[str, ...]
+    statements: tuple[str, ...] = ()
+    """Assertions in natural language, for a judge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,8 @@ class Task:
     initial_calls: tuple[EnvironmentCall, ...]
     history: tuple[Message, ...]
     criteria: Criteria | None
+    ticket: str = ""
+    """The scenario as a ticket, for an agent that works alone; empty where the task has none."""
 
 
 def parse_task(domain: str, row: Mapping[str, Any]) -> Task:
@@ -68,6 +72,7 @@ def parse_task(domain: str, row: Mapping[str, Any]) -> Task:
         initial_calls=tuple(_parse_call(c) for c in initial.get("initialization_actions") or ()),
         history=tuple(parse_message(m) for m in initial.get("message_history") or ()),
         criteria=_parse_criteria(row.get("evaluation_criteria")),
+        ticket=row.get("ticket") or "",
     )
 
 
@@ -80,6 +85,7 @@ def _parse_criteria(row: Mapping[str, Any] | None) -> Criteria | None:
         actions=None if actions is None else tuple(_parse_action(a) for a in actions),
         assertions=None if assertions is None else tuple(_parse_call(a) for a in assertions),
         communicate=tuple(row.get("communicate_info") or ()),
+        statements=tuple(row.get("nl_assertions") or ()),
     )
 
 

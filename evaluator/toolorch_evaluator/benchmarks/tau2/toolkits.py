@@ -18,6 +18,7 @@ from functools import cache
 from types import FunctionType, ModuleType
 from typing import Any
 
+from toolorch_evaluator.benchmarks.tau2 import mock_domain
 from toolorch_evaluator.benchmarks.tau2.arithmetic import calculate
 from toolorch_evaluator.benchmarks.tau2.message import ASSISTANT, USER
 from toolorch_evaluator.benchmarks.tau2.packaged import packaged_module
@@ -100,6 +101,9 @@ class Toolkit:
 @cache
 def toolkit(domain: str, side: str) -> Toolkit | None:
     """Return the tools of a side, or None where it has none."""
+    if (domain, side) == ("mock", ASSISTANT):
+        names = frozenset(mock_domain.TOOLS)
+        return Toolkit(mock_domain.MockTools, names, mock_domain.tool_factories(), mock_domain.MockDB, {})
     source = SOURCES.get((domain, side))
     if source is None:
         return None

@@ -25,6 +25,7 @@ class Transcript:
     task: Task
     termination_reason: str
     messages: tuple[Message, ...]
+    solo: bool = False
 
 
 def parse_transcript(row: Any) -> Transcript:
@@ -37,7 +38,7 @@ def parse_transcript(row: Any) -> Transcript:
     messages = row.get("messages")
     if not isinstance(messages, list):
         raise ValueError("a transcript needs messages, as a list")
-    return Transcript(task(domain, task_id), reason, tuple(_numbered(messages)))
+    return Transcript(task(domain, task_id), reason, tuple(_numbered(messages)), row.get("solo") is True)
 
 
 def dump_transcript(task: Task, termination_reason: str, messages: Sequence[Message]) -> dict[str, Any]:

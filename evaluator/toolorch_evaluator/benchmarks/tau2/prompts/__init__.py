@@ -18,9 +18,20 @@ GREETING = "Hi! How can I help you today?"
 _INSTRUCTION_FIELDS = ("domain", "reason_for_call", "known_info", "unknown_info", "task_instructions")
 
 
-def agent_prompt(policy: str) -> str:
-    """Return the agent's system prompt: how to act, then the domain's policy."""
-    return f"<instructions>\n{text('agent.md')}\n</instructions>\n<policy>\n{policy}\n</policy>"
+def agent_prompt(policy: str, *, leads_experts: bool = False) -> str:
+    """Return the agent's system prompt: how to act, how to lead experts where there are some, the domain's policy."""
+    team = f"\n\n{text('team.md')}" if leads_experts else ""
+    return _framed(text("agent.md") + team, policy)
+
+
+def solo_prompt(policy: str, ticket: str, *, leads_experts: bool = False) -> str:
+    """Return the system prompt of an agent that works on a ticket alone."""
+    team = f"\n\n{text('team.md')}" if leads_experts else ""
+    return f"{_framed(text('solo.md') + team, policy)}\n<ticket>\n{ticket}\n</ticket>"
+
+
+def _framed(instructions: str, policy: str) -> str:
+    return f"<instructions>\n{instructions}\n</instructions>\n<policy>\n{policy}\n</policy>"
 
 
 def user_prompt(scenario: Mapping[str, Any], mood: str, *, has_tools: bool) -> str:
