@@ -1,8 +1,8 @@
 """What a run has used up, and whether that is all it may: tokens by its shards, GPU time by the clock. PURE.
 
-GPU time is that of all GPUs of the run's own pools while an attempt's Job runs, busy or not: they are kept for it. It is
-counted from one look to the next, by the status: an operator that was away counts on, and a status that is lost takes
-the count of earlier attempts with it.
+GPU time is that of all GPUs of the run's own pools while an attempt's Job runs, busy or not: they are kept for it. It
+is counted from one look to the next, by the status: an operator that was away counts on, and a status that is lost
+takes the count of earlier attempts with it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def find_spent(run: EvalRun, observed: ObservedRun, now: datetime) -> Usage:
 
 
 def at_least(known: Usage, found: Usage) -> Usage:
-    """Return the larger of each figure: a listing that lacks an object, or a report of results alone, takes none back."""
+    """Return the larger of each figure: neither a listing that lacks an object nor a report of results takes any back."""
     return Usage(
         prompt_tokens=max(known.prompt_tokens, found.prompt_tokens),
         completion_tokens=max(known.completion_tokens, found.completion_tokens),
