@@ -23,15 +23,14 @@ from toolorch_operator.answers import name_answer, parse_error
 from toolorch_operator.errors import Conflict, NotFound, Unavailable
 from toolorch_operator.metrics import Metrics
 from toolorch_operator.plan import Ref
+from toolorch_operator.pod_logs import LOG_BYTES, read_end
 from toolorch_operator.resources import BY_KIND, PODS, Objects, Resource
 
 REQUEST_TIMEOUT = 20.0
 """Seconds for one request; a healthy API server answers in milliseconds, a LIST of thousands in seconds."""
 PAGE = 500
 """Objects per page of a LIST: kubectl's and client-go's own number."""
-APPLY_TYPE = "application/apply-patch+yaml"
-MERGE_TYPE = "application/merge-patch+json"
-JSON_TYPE = "application/json"
+JSON_TYPE, MERGE_TYPE, APPLY_TYPE = "application/json", "application/merge-patch+json", "application/apply-patch+yaml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +109,7 @@ class Cluster:
 
     async def create(self, namespace: str, manifest: Mapping[str, Any]) -> dict[str, Any] | None:
         """Create an object and return it; None where its name is taken, by whomever."""
-        resource = BY_KIND[manifest["kind"]]
-        query = {"fieldManager": FIELD_MANAGER}
+        resource, query = BY_KIND[manifest["kind"]], {"fieldManager": FIELD_MANAGER}
         try:
             return await self._request("create", "POST", resource, resource.path(namespace), query=query, body=manifest)
         except Conflict:
@@ -128,22 +126,23 @@ class Cluster:
 
     async def write_status(self, manifest: Mapping[str, Any], status: Mapping[str, Any]) -> dict[str, Any]:
         """Replace the status of an object as it was read; raise Conflict where it has changed since."""
-        meta, body = manifest["metadata"], {**manifest, "status": status}
-        resource = BY_KIND[manifest["kind"]]
+        meta, resource, body = manifest["metadata"], BY_KIND[manifest["kind"]], {**manifest, "status": status}
         path = resource.path(meta["namespace"], meta["name"], "status")
         return await self._request("update", "PUT", resource, path, body=body, subresource="status")
 
     async def merge(self, resource: Resource, namespace: str, name: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Change fields of an object by a JSON merge patch."""
-        path = resource.path(namespace, name)
-        return await self._request("patch", "PATCH", resource, path, body=body, type_=MERGE_TYPE)
+        return await self._request(
+            "patch", "PATCH", resource, resource.path(namespace, name), body=body, type_=MERGE_TYPE
+        )
 
-    async def read_log(self, namespace: str, pod: str, tail_lines: int = 1) -> str:
-        """Return the last lines that a pod printed; empty where it has printed nothing, or is not there."""
-        path = PODS.path(namespace, pod, "log")
-        code, _, body = await self._send("get", "pods/log", "GET", path, query={"tailLines": str(tail_lines)})
-        # A pod whose container is not there yet has no log: the API server calls that a bad request.
-        return body.decode("utf-8", "replace") if code < 300 else ""
+    async def read_log(self, namespace: str, pod: str, tail_lines: int = 1, most: int = LOG_BYTES) -> str:
+        """Return the last lines that a pod printed, of these the last bytes; Invalid where its container has no log."""
+        path, query = PODS.path(namespace, pod, "log"), {"tailLines": str(tail_lines)}
+        code, headers, body = await self._send("get", "pods/log", "GET", path, query=query, most=most)
+        if code >= 300:
+            raise parse_error(code, headers, body, "get pods/log")
+        return body.decode("utf-8", "replace")
 
     async def proxy(self, method: str, path: str, **sent: Any) -> tuple[int, bytes]:
         """Return status and whole body of a request that the API server passes on to a Service; `sent` as in _send."""
@@ -180,6 +179,7 @@ class Cluster:
         body: Mapping[str, Any] | None = None,
         more: Mapping[str, str] | None = None,
         seconds: float = REQUEST_TIMEOUT,
+        most: int = 0,
     ) -> tuple[int, Mapping[str, str], bytes]:
         method, url, headers, sent, _ = await self._api.param_serialize(
             method,
@@ -192,7 +192,7 @@ class Cluster:
         try:
             async with asyncio.timeout(seconds):
                 response = await self._api.call_api(method, url, headers, sent, _request_timeout=seconds)
-                text = await response.read()
+                text = await (read_end(response.response.content, most) if most else response.read())
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             self._metrics.count_api(verb, label, type(error).__name__)
             raise Unavailable(f"{verb} {label}: {type(error).__name__}: {error}") from error

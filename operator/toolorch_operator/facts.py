@@ -14,7 +14,10 @@ from typing import TypeVar
 import pydantic
 import structlog
 
+from toolorch_api.deaths import Death
 from toolorch_api.keys import (
+    ATTEMPTS_PREFIX,
+    DEATHS_PREFIX,
     ERRORS_PREFIX,
     MANIFEST_KEY,
     PROGRESS_PREFIX,
@@ -41,6 +44,8 @@ class _Memory:
     manifest: Manifest | None = None
     assignments: dict[int, Assignment] = field(default_factory=dict)
     progress: dict[str, tuple[str, Progress]] = field(default_factory=dict)
+    deaths: dict[str, Death] = field(default_factory=dict)
+    exits: set[str] = field(default_factory=set)
 
 
 class Facts:
@@ -57,13 +62,15 @@ class Facts:
         if not await folder.probe(self._token()):
             log.debug("storage has no atomic create", root=root)
         memory = self._remember(root)
-        manifest, assignment, progress, results, errors, summary = await asyncio.gather(
+        manifest, assignment, progress, results, errors, summary, deaths, exits = await asyncio.gather(
             _when(wants.manifest, lambda: _manifest(folder, memory)),
             _when(wants.assignment is not None, lambda: _assignment(folder, memory, wants.assignment or 0)),
             _when(wants.progress, lambda: _progress(folder, memory)),
             _when(wants.results, lambda: _keys(folder, RESULTS_PREFIX)),
             _when(wants.errors, lambda: _keys(folder, ERRORS_PREFIX)),
             _when(wants.summary, lambda: _get(folder, SUMMARY_KEY, Summary)),
+            _when(wants.deaths, lambda: _deaths(folder, memory)),
+            _exits(folder, memory, wants.exits),
         )
         return StorageView(
             manifest=manifest,
@@ -72,6 +79,8 @@ class Facts:
             results=results,
             errors=errors,
             summary=summary,
+            deaths=deaths,
+            exits=exits,
         )
 
     def _remember(self, root: str) -> _Memory:
@@ -121,6 +130,20 @@ async def _progress(folder: Folder, memory: _Memory) -> tuple[Progress, ...]:
         if progress is not None:
             memory.progress[entry.key] = (entry.version, progress)
     return tuple(memory.progress[e.key][1] for e in sorted(entries, key=_key) if e.key in memory.progress)
+
+
+async def _deaths(folder: Folder, memory: _Memory) -> dict[str, Death]:
+    keys = await _keys(folder, DEATHS_PREFIX)
+    new = sorted(keys - memory.deaths.keys())
+    read = await asyncio.gather(*(_get(folder, key, Death) for key in new))
+    memory.deaths |= {key: death for key, death in zip(new, read, strict=True) if death is not None}
+    return {key: memory.deaths[key] for key in sorted(keys & memory.deaths.keys())}
+
+
+async def _exits(folder: Folder, memory: _Memory, wanted: frozenset[str]) -> frozenset[str]:
+    if wanted - memory.exits:
+        memory.exits |= await _keys(folder, ATTEMPTS_PREFIX) & wanted
+    return wanted & memory.exits
 
 
 def _key(entry: Entry) -> str:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from toolorch_api import modelpool
 from toolorch_api.modelpool import Engine, ModelPool
 from toolorch_operator.cluster import Cluster
+from toolorch_operator.errors import ClusterError
 from toolorch_operator.inventory import Inventory
 from toolorch_operator.modelpool.fetch.progress import LOG_LINES
 from toolorch_operator.modelpool.jobs import JOB_SELECTOR, newest_pod, parse_job
@@ -80,7 +82,10 @@ class PoolObserver:
     async def _job(self, namespace: str, job: dict[str, Any], pods: Sequence[dict[str, Any]]) -> JobView:
         pod = newest_pod(job["metadata"]["name"], pods)
         is_running = (pod.get("status") or {}).get("phase") == "Running"
-        log = await self._cluster.read_log(namespace, pod["metadata"]["name"], LOG_LINES) if is_running else ""
+        log = ""
+        # One whose container is not there yet has no log, and how far it is may stay unsaid.
+        with suppress(ClusterError):
+            log = await self._cluster.read_log(namespace, pod["metadata"]["name"], LOG_LINES) if is_running else ""
         return parse_job(job, pods, log)
 
     async def _chat_template(self, pool: ModelPool) -> str | None:

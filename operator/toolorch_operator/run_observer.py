@@ -15,6 +15,7 @@ from toolorch_operator.cluster import Cluster
 from toolorch_operator.defaults import Defaults
 from toolorch_operator.errors import Denied, StorageError
 from toolorch_operator.evalrun import observed as run_views
+from toolorch_operator.evalrun.evidence import wanted_logs
 from toolorch_operator.evalrun.gate import parse_baseline
 from toolorch_operator.evalrun.observed import ObservedRun, StorageView
 from toolorch_operator.evalrun.output import resolve_output
@@ -22,6 +23,7 @@ from toolorch_operator.evalrun.settled import is_finished
 from toolorch_operator.evalrun.wants import wanted_facts, wanted_refusals
 from toolorch_operator.facts import Facts
 from toolorch_operator.observation import Observation, children_selector, is_of_this_life, own_children
+from toolorch_operator.pod_logs import PodLogs
 from toolorch_operator.resources import (
     CONFIG_MAPS,
     EVAL_RUNS,
@@ -31,7 +33,7 @@ from toolorch_operator.resources import (
     PODS,
     SECRETS,
 )
-from toolorch_operator.storage import Folder, Storage
+from toolorch_operator.storage import Storage
 
 
 class RunObserver:
@@ -42,6 +44,7 @@ class RunObserver:
         self._storage = storage
         self._facts = facts
         self._defaults = defaults
+        self._logs = PodLogs(cluster)
 
     async def observe(self, run: EvalRun) -> Observation[ObservedRun]:
         """Return what surrounds a run; storage is read last, and only what the brain wants of it."""
@@ -69,13 +72,17 @@ class RunObserver:
         seen = replace(seen, refusals=await self._refusals(meta.namespace, seen))
         live = {(JOBS.kind, n): j for n, j in jobs.items()} | {(CONFIG_MAPS.kind, n): m for n, m in maps.items()}
         if output is None or secret is None:
-            return Observation(seen, live)
+            return Observation(replace(seen, has_storage=False), live)
         try:
-            folder: Folder | None = self._storage.open(output.root, secret)
-            view = await self._facts.read(folder, output.root, wanted_facts(run, seen)) if folder else StorageView()
+            folder = self._storage.open(output.root, secret)
+            view = await self._facts.read(folder, output.root, wanted_facts(run, seen))
         except StorageError as error:
-            folder, view = None, StorageView(reachable=False, error=str(error))
-        return Observation(replace(seen, storage=view), live, folder)
+            return Observation(replace(seen, storage=StorageView(reachable=False, error=str(error))), live)
+        # A pod's last word may quote what it was given.
+        pods = tuple(replace(pod, message=folder.blank(pod.message)) for pod in seen.pods)
+        seen = replace(seen, pods=pods, storage=view)
+        logs = await self._logs.read(meta.namespace, wanted_logs(seen), folder.blank)
+        return Observation(replace(seen, logs=logs), live, folder)
 
     async def _refusals(self, namespace: str, seen: ObservedRun) -> dict[str, str]:
         """Return why Jobs lack pods: Events alone tell, and are read only where pods are missing."""

@@ -25,6 +25,8 @@ OPEN_STORES = 64
 """Stores kept open: one per output address and Secret, of which a cluster has few."""
 PROBE_WRITERS = 32
 """Writers that race for one key; fewer did not always show a racy server."""
+SHORTEST_SECRET = 3
+"""Characters up to which a value is a setting, such as `on`, and not worth a hole in each text."""
 PAGE = 1000
 """Keys per page, the most that S3 gives."""
 
@@ -73,6 +75,10 @@ class Folder:
     metrics: Metrics
     probed: dict[tuple[str, str], bool]
     identity: tuple[str, str]
+
+    def blank(self, text: str) -> str:
+        """Return a text without any value of the folder's Secret."""
+        return blank_secrets(text, self.secrets)
 
     async def create(self, key: str, body: bytes) -> bool:
         """Write an object unless it exists; tell whether it was this call that wrote it."""
@@ -178,8 +184,13 @@ def parse_storage_error(error: Exception, secrets: tuple[str, ...]) -> StorageEr
 
 def _sentence(error: Exception, secrets: tuple[str, ...]) -> str:
     """Return the first line of an error, short, and without any value of the Secret."""
-    text = str(error).partition("\n")[0] or type(error).__name__
-    for value in sorted((s.strip() for s in secrets), key=len, reverse=True):
-        if len(value) > 3:
+    return blank_secrets(str(error).partition("\n")[0] or type(error).__name__, secrets)[:300]
+
+
+def blank_secrets(text: str, secrets: tuple[str, ...]) -> str:
+    """Return a text with each secret of it, each line of a long one, and each password in an address blanked."""
+    values = {part.strip() for secret in secrets for part in (secret, *secret.splitlines())}
+    for value in sorted(values, key=len, reverse=True):
+        if len(value) > SHORTEST_SECRET:
             text = text.replace(value, "***")
-    return _URL_PASSWORD.sub("//***@", text)[:300]
+    return _URL_PASSWORD.sub("//***@", text)

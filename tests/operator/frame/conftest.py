@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from toolorch_operator.defaults import Defaults
-from toolorch_operator.errors import Conflict
+from toolorch_operator.errors import Conflict, NotFound
 from toolorch_operator.metrics import Metrics
 from toolorch_operator.resources import BY_KIND
 
@@ -25,6 +25,7 @@ class FakeCluster:
         self.objects = {(o["kind"], o["metadata"]["name"]): copy.deepcopy(dict(o)) for o in objects}
         self.writes: list[str] = []
         self.failures: dict[str, Exception] = {}
+        self.logs: dict[str, str | Exception] = {}
         self.version = 1
 
     def _write(self, what: str) -> None:
@@ -52,6 +53,12 @@ class FakeCluster:
         for item in found:
             del item["kind"], item["apiVersion"]
         return found
+
+    async def read_log(self, namespace, pod, tail_lines=1, most=0):
+        said = self.logs.get(pod, NotFound(f"no pod {pod}"))
+        if isinstance(said, Exception):
+            raise said
+        return said
 
     async def apply(self, namespace, manifest):
         key = (manifest["kind"], manifest["metadata"]["name"])

@@ -171,18 +171,26 @@ async def test_names_are_quoted_in_paths():
     assert CONFIG_MAPS.path("n/s", "a b") == "/api/v1/namespaces/n%2Fs/configmaps/a%20b"
 
 
+async def test_a_log_is_its_last_lines_and_of_these_the_last_bytes(frame):
+    said = "".join(f"line {i} {'é' * 100}\n" for i in range(2000))
+    async with api(frame.metrics(), (200, "one\ntwo\n"), (200, said)) as (cluster, seen):
+        assert await cluster.read_log("ns", "p", 5) == "one\ntwo\n"
+        assert await cluster.read_log("ns", "p", 5, most=1000) == said.encode()[-1000:].decode(errors="replace")
+    assert seen[0][:2] == ("GET", "/api/v1/namespaces/ns/pods/p/log?tailLines=5")
+
+
 @pytest.mark.parametrize(
-    ("answer", "said"),
+    ("code", "error"),
     [
-        pytest.param((200, "one\ntwo\n"), "one\ntwo\n", id="the lines of a pod that prints"),
-        pytest.param((400, {"message": "container is waiting to start"}), "", id="nothing of one that waits"),
-        pytest.param((404, {"message": "not found"}), "", id="nothing of one that is gone"),
+        pytest.param(400, Invalid, id="its container is not there yet"),
+        pytest.param(404, NotFound, id="the pod is gone"),
+        pytest.param(500, Unavailable, id="its node does not answer"),
     ],
 )
-async def test_a_log_is_its_last_lines(frame, answer, said):
-    async with api(frame.metrics(), answer) as (cluster, seen):
-        assert await cluster.read_log("ns", "p", 5) == said
-    assert seen[0][:2] == ("GET", "/api/v1/namespaces/ns/pods/p/log?tailLines=5")
+async def test_why_a_pod_has_no_log_is_told(frame, code, error):
+    async with api(frame.metrics(), (code, {"message": "no"})) as (cluster, _):
+        with pytest.raises(error):
+            await cluster.read_log("ns", "p", 5)
 
 
 async def test_no_server_has_no_log(frame):

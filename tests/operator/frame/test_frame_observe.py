@@ -31,6 +31,10 @@ class Counting:
         self.requests.append(f"list {resource.plural}")
         return await self.cluster.list(resource, namespace, selector)
 
+    async def read_log(self, namespace, pod, tail_lines=1, most=0):
+        self.requests.append(f"log {pod}")
+        return await self.cluster.read_log(namespace, pod, tail_lines)
+
 
 def build_pod(frame, created="2026-01-02T03:04:00Z", ready=True):
     pod = frame.child("Pod", "pool-0-x")
