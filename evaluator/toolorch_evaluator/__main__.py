@@ -65,7 +65,7 @@ class Commands:
 
         async def step(run: RunInput, settings: Settings, results: Results) -> ExitCode:
             opener, history = baseline_opener(os.environ), open_history(run, os.environ)
-            await report(run, results, datetime.now(UTC), opener, history)
+            await report(run, results, datetime.now(UTC), opener, history, settings.attempt)
             return ExitCode.OK
 
         _run(step)

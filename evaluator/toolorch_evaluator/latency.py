@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 CURVE_POINTS = 1000
+# A completion of fewer tokens is empty, or an end mark alone.
+EMPTY_TOKENS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,8 @@ class RoleLatency:
     failed: int
     retried: int
     """Answered calls that took more than one try."""
+    empty: int
+    """Answered calls whose completion has no text and no tool call, as far as the server tells."""
     mean_ms: float
     p50_ms: float
     p95_ms: float
@@ -42,6 +46,7 @@ class _Sums:
     answered_ms: array[int] = field(default_factory=lambda: array("I"))
     failed: int = 0
     retried: int = 0
+    empty: int = 0
     tokens: int = 0
 
     def add(self, event: Mapping[str, Any]) -> None:
@@ -51,6 +56,8 @@ class _Sums:
         self.answered_ms.append(event["ms"])
         self.retried += event["tries"] > 1
         self.tokens += event["completion_tokens"]
+        # A server that reports no usage at all says nothing about its completions.
+        self.empty += event.get("prompt_tokens", 0) > 0 and event["completion_tokens"] < EMPTY_TOKENS
 
 
 class LatencySums:
@@ -79,6 +86,7 @@ def _row(role: str, pool: str, sums: _Sums) -> RoleLatency:
         calls=len(sums.answered_ms),
         failed=sums.failed,
         retried=sums.retried,
+        empty=sums.empty,
         mean_ms=float(sample.mean()),
         p50_ms=float(np.percentile(sample, 50)),
         p95_ms=float(np.percentile(sample, 95)),

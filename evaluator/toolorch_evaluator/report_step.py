@@ -6,51 +6,60 @@ from datetime import datetime
 
 import structlog
 
-from toolorch_api.keys import ERRORS_PREFIX, MANIFEST_KEY, RESULTS_PREFIX, error_key, result_key
-from toolorch_api.shard import Manifest, RunInput, Summary, Unit
+from toolorch_api.keys import MANIFEST_KEY, PROVENANCE_KEY
+from toolorch_api.shard import Manifest, RunInput, Summary
 from toolorch_evaluator.exits import BadInputError
 from toolorch_evaluator.gate import OpenFolder, hold_against_baseline
 from toolorch_evaluator.history import History
-from toolorch_evaluator.latency import LatencySums, RoleLatency
-from toolorch_evaluator.profile import parse_events
-from toolorch_evaluator.report import Story, build_head, order_results, render
+from toolorch_evaluator.provenance import build_provenance
+from toolorch_evaluator.report import build_head, render
 from toolorch_evaluator.results import Results
-from toolorch_evaluator.stored_runs import build_side, read_manifest, read_provenance, read_results
+from toolorch_evaluator.stored import to_json
+from toolorch_evaluator.stored_ends import read_attempts, read_ends
+from toolorch_evaluator.stored_runs import build_side, read_manifest, read_planned
+from toolorch_evaluator.story import Story, order_results
 from toolorch_evaluator.summary import summarise
+from toolorch_evaluator.suspects import find_suspects
 
 log = structlog.get_logger(__name__)
 
 
 async def report(
-    run: RunInput, results: Results, now: datetime, open_folder: OpenFolder, history: History | None = None
+    run: RunInput,
+    results: Results,
+    now: datetime,
+    open_folder: OpenFolder,
+    history: History | None = None,
+    attempt: int = 0,
 ) -> Summary:
-    """Write report/ and return its head; `open_folder` opens the baseline's folder by its URI.
+    """Write provenance.json and report/, and return the report's head.
 
-    `history` is told what the tasks took.
-
-    Raises StorageError, and BadInputError where the plan is another run's.
+    `open_folder` opens the baseline's folder by its URI, `history` is told what the tasks took, `attempt` is the newest
+    one. Raises StorageError, and BadInputError where the plan is another run's.
     """
     manifest = await _read_own_manifest(run, results)
-    units = {Unit(*u): index for index, u in enumerate(manifest.units)}
-    finals = await read_results(results, manifest, RESULTS_PREFIX, {result_key(u): u for u in units})
-    missing = {error_key(u): u for u in units if u not in finals}
-    errors = await read_results(results, manifest, ERRORS_PREFIX, missing) if missing else {}
-    after = build_side(run.name, run.spec.benchmark.name, manifest, finals)
+    ends = await read_ends(results, manifest, run.spec.retry.quarantine_after)
+    attempts, latency = await read_attempts(results, run.spec_hash)
+    ordered = order_results(manifest, ends.finals, ends.errors)
+    numbers = summarise(manifest, ends, attempt, find_suspects(ordered, latency))
+    provenance = build_provenance(run, manifest, await read_planned(results), attempts, numbers.served, now)
+    after = build_side(run.name, run.spec.benchmark.name, manifest, ends.finals)
     story = Story(
         run=run,
         manifest=manifest,
-        numbers=summarise(manifest, finals, errors),
-        latency=await _read_latency(results),
-        results=order_results(manifest, finals, errors),
-        packages=(await read_provenance(results)).get("packages", {}),
+        numbers=numbers,
+        latency=latency,
+        results=ordered,
+        provenance=provenance,
         now=now,
         gate=await hold_against_baseline(run, after, open_folder),
     )
+    await results.put(PROVENANCE_KEY, to_json(provenance))
     for key, body in render(story).items():
         await results.put(key, body)
     if history is not None:
-        await history.keep(run, finals)
-    log.info("reported", score=story.numbers.head.score, scored=story.numbers.head.scored, total=len(units))
+        await history.keep(run, ends.finals)
+    log.info("reported", score=numbers.head.score, scored=numbers.head.scored, total=numbers.head.total)
     return build_head(story)
 
 
@@ -59,12 +68,3 @@ async def _read_own_manifest(run: RunInput, results: Results) -> Manifest:
     if manifest.spec_hash != run.spec_hash:
         raise BadInputError("ForeignPlan", f"{MANIFEST_KEY} has spec hash {manifest.spec_hash}, not {run.spec_hash}")
     return manifest
-
-
-async def _read_latency(results: Results) -> list[RoleLatency]:
-    keys = [key for key in await results.list_keys("attempts/") if key.endswith("/events.jsonl.zst")]
-    sums = LatencySums()
-    async for _, body in results.get_all(keys):
-        for event in parse_events(body):
-            sums.add(event)
-    return sums.rows()

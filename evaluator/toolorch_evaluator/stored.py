@@ -40,6 +40,10 @@ class Evidence(StatusModel):
     outputs: str = ""
 
 
+class RefusedResultError(Exception):
+    """A result object that must not be counted; the text says what it is, such as "of another unit"."""
+
+
 @dataclass(frozen=True, slots=True)
 class Conversation:
     """A transcript and its evidence."""
@@ -99,6 +103,22 @@ def infra_error(cause: str, message: str) -> Outcome:
 def to_json(document: Mapping[str, Any]) -> bytes:
     """Return a document as the bytes of an object that people read too."""
     return json.dumps(document, ensure_ascii=False, indent=1).encode()
+
+
+def parse_result(body: bytes, unit: Unit, spec_hash: str) -> Result:
+    """Return the result that a unit's object holds; raises RefusedResultError where it is not that unit's own.
+
+    Results of two configurations are never mixed, nor does one unit's outcome stand for another's.
+    """
+    try:
+        result = Result.model_validate_json(body)
+    except ValidationError as error:
+        raise RefusedResultError("unreadable") from error
+    if result.spec_hash != spec_hash:
+        raise RefusedResultError("of another configuration")
+    if Unit(result.variant, result.domain, result.task_id, result.trial) != unit:
+        raise RefusedResultError("of another unit")
+    return result
 
 
 def build_result(unit: Unit, outcome: Outcome, evidence: Evidence, shard: int) -> Result:

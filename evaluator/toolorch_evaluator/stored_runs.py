@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
@@ -14,6 +15,7 @@ from toolorch_api.shard import Manifest, Result, Unit, UnitStatus
 from toolorch_evaluator.comparison import Grade, Side
 from toolorch_evaluator.exits import BadInputError, StorageError
 from toolorch_evaluator.results import Results
+from toolorch_evaluator.stored import RefusedResultError, parse_result
 
 log = structlog.get_logger(__name__)
 
@@ -30,8 +32,8 @@ async def read_manifest(results: Results) -> Manifest:
         raise BadInputError("ForeignManifest", sentence) from error
 
 
-async def read_provenance(results: Results) -> dict[str, Any]:
-    """Read the document run.json, empty where there is none; raises BadInputError where it is something else."""
+async def read_planned(results: Results) -> dict[str, Any]:
+    """Read run.json as the plan wrote it, empty where there is none; raises BadInputError where it is another thing."""
     body = await results.get(RUN_KEY)
     try:
         return dict(json.loads(body)) if body else {}
@@ -39,22 +41,25 @@ async def read_provenance(results: Results) -> dict[str, Any]:
         raise BadInputError("ForeignRun", f"{RUN_KEY} in storage is not what a plan writes: {error}") from error
 
 
-async def read_results(
-    results: Results, manifest: Manifest, prefix: str, wanted: Mapping[str, Unit]
-) -> dict[Unit, Result]:
-    """Read the wanted results that exist; what another configuration left, or nobody can read, is passed over."""
+@dataclass(frozen=True, slots=True)
+class FoundResults:
+    """What lies below a prefix."""
+
+    by_unit: dict[Unit, Result] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+    """By key: why an object is not counted."""
+
+
+async def read_results(results: Results, manifest: Manifest, prefix: str, wanted: Mapping[str, Unit]) -> FoundResults:
+    """Read the wanted results that exist; what is not this manifest's, or nobody can read, is refused."""
     there = [key for key in await results.list_keys(prefix) if key in wanted]
-    found: dict[Unit, Result] = {}
+    found = FoundResults()
     async for key, body in results.get_all(there):
         try:
-            result = Result.model_validate_json(body)
-        except ValidationError as error:
-            log.warning("result_unreadable", key=key, error=error.errors()[0]["msg"])
-            continue
-        if result.spec_hash == manifest.spec_hash:
-            found[wanted[key]] = result
-        else:
-            log.warning("result_foreign", key=key, spec_hash=result.spec_hash)
+            found.by_unit[wanted[key]] = parse_result(body, wanted[key], manifest.spec_hash)
+        except RefusedResultError as error:
+            log.warning("result_refused", key=key, why=str(error))
+            found.refused[key] = str(error)
     return found
 
 
@@ -64,9 +69,9 @@ async def read_side(results: Results, name: str) -> Side:
     Raises StorageError or BadInputError where there is no run.
     """
     manifest = await read_manifest(results)
-    document = await read_provenance(results)
+    document = await read_planned(results)
     units = {result_key(unit): unit for unit in (Unit(*u) for u in manifest.units)}
-    finals = await read_results(results, manifest, RESULTS_PREFIX, units)
+    finals = (await read_results(results, manifest, RESULTS_PREFIX, units)).by_unit
     benchmark = document.get("spec", {}).get("benchmark", {}).get("name", "")
     return build_side(document.get("name") or name, benchmark, manifest, finals)
 

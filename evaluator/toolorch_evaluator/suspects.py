@@ -1,55 +1,99 @@
-"""Signs that a run's numbers measure broken plumbing and not a model."""
+"""Signs that a run's numbers measure broken plumbing and not a model. PURE.
+
+Each is about all of a run, or of what it can be seen in: a share of units that look so is what models do.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from toolorch_api.shard import Result, UnitStatus
+from toolorch_evaluator.latency import EMPTY_TOKENS, RoleLatency
+from toolorch_evaluator.suspect_servers import find_worst_endpoint, find_wrong_models
 
 # Fewer units than this prove nothing.
 FEWEST = 3
-# Completions that average less than this are empty, or an end mark alone.
-EMPTY_TOKENS = 2
+# Conversations can be equal by chance or because tasks are alike; so many over different tasks are not.
+FEWEST_EQUAL, FEWEST_TASKS = 6, 3
+# Of an error's text, so much stands in status.
+CHARACTERS = 500
+
+# How a conversation ends where nobody meant it to, and where the cause of all of them doing so is to be looked for.
+ABNORMAL_ENDS = {
+    "max_steps": "does the user's model know when to end? See transcripts/ and the user's pool",
+    "too_many_errors": "do its calls fit the tools' schemas? See transcripts/ and the pool's tool-call parser",
+    "agent_error": "what does the agent answer? See transcripts/, the pool's chat template and its reasoning parser",
+    "context_window_exceeded": "is the pool's maxModelLen large enough for the benchmark?",
+    "invalid_reply": "are tool calls cut off? See maxTokens of the role and the pool's tool-call parser",
+}
+# What differs between two texts of one error: ids and numbers, each a word with a digit in it.
+_VARYING = re.compile(r"[\w.-]*\d[\w.-]*")
 
 
-def find_suspects(results: Sequence[Result]) -> list[str]:
-    """Return one sentence per sign, worst first; `results` are all ends of a run, infra errors included."""
-    if len(results) < FEWEST:
-        return []
-    signs = (_one_error(results), _no_tool_calls(results), _empty(results), _equal(results))
-    return [sign for sign in signs if sign]
+def find_suspects(results: Sequence[Result], latency: Sequence[RoleLatency] = ()) -> list[str]:
+    """Return one sentence per sign, worst first.
+
+    `results` are all ends of a run, infra errors included; `latency` sums up its calls.
+    """
+    signs = find_wrong_models(results)
+    if len(results) >= FEWEST:
+        signs += [_one_error(results), _no_tool_calls(results), _empty(results, latency), _equal(results)]
+        signs += [_one_end(results)]
+    return [sign for sign in (*signs, find_worst_endpoint(results)) if sign]
 
 
 def _one_error(results: Sequence[Result]) -> str:
-    causes = {r.cause for r in results}
-    if len(causes) == 1 and all(r.status is UnitStatus.INFRA_ERROR for r in results):
-        return f"every unit failed with one error: {results[0].cause}: {results[0].message}"[:500]
-    return ""
-
-
-def _answered(results: Sequence[Result]) -> list[Result]:
-    return [r for r in results if r.usage.calls]
+    texts = {_VARYING.sub("#", f"{r.cause or r.termination_reason}: {r.message}") for r in results}
+    if len(texts) > 1 or not all(r.message and r.status is not UnitStatus.PASSED for r in results):
+        return ""
+    first = results[0]
+    return f"every unit failed with one error: {first.cause or first.termination_reason}: {first.message}"[:CHARACTERS]
 
 
 def _no_tool_calls(results: Sequence[Result]) -> str:
-    answered = _answered(results)
-    if len(answered) >= FEWEST and not any(r.tool_calls for r in answered):
-        return f"the agent called no tool in any of {len(answered)} units: is the tool-call parser the model's?"
-    return ""
+    could = [r for r in results if r.usage.calls and r.tools_offered]
+    if len(could) < FEWEST or any(r.tool_calls for r in could):
+        return ""
+    where = "do transcripts/ show calls as text? Then the pool's tool-call parser is not the model's"
+    return f"the agent called no tool in any of {len(could)} units that offered some: {where}"
 
 
-def _empty(results: Sequence[Result]) -> str:
+def _empty(results: Sequence[Result], latency: Sequence[RoleLatency]) -> str:
+    where = "see the pool's reasoning parser, chat template and the role's maxTokens"
+    agent = [row for row in latency if row.role == "agent"]
+    calls, empty = sum(row.calls for row in agent), sum(row.empty for row in agent)
+    if calls >= FEWEST and 2 * empty > calls:
+        return f"the agent's completions are empty in {empty} of {calls} calls: {where}"
     # A server that reports no usage at all says nothing about its completions.
-    answered = [r for r in _answered(results) if r.usage.prompt_tokens]
-    empty = [r for r in answered if r.usage.completion_tokens < EMPTY_TOKENS * r.usage.calls]
-    if len(answered) >= FEWEST and 2 * len(empty) > len(answered):
-        return f"completions are mostly empty in {len(empty)} of {len(answered)} units"
+    told = [r for r in results if r.usage.calls and r.usage.prompt_tokens]
+    bare = [r for r in told if r.usage.completion_tokens < EMPTY_TOKENS * r.usage.calls]
+    if len(told) >= FEWEST and 2 * len(bare) > len(told):
+        return f"completions are mostly empty in {len(bare)} of {len(told)} units: {where}"
     return ""
 
 
 def _equal(results: Sequence[Result]) -> str:
-    answered = [r for r in _answered(results) if r.usage.completion_tokens]
-    seen = {(r.usage.completion_tokens, r.usage.calls, r.tool_calls) for r in answered}
-    if len(answered) >= 2 * FEWEST and len(seen) == 1:
-        return f"all {len(answered)} units have equal outputs: as many calls, tokens and tool calls in each"
-    return ""
+    ended = [r for r in results if r.status is not UnitStatus.INFRA_ERROR and r.usage.calls]
+    if len(ended) < FEWEST_EQUAL or len({(r.domain, r.task_id) for r in ended}) < FEWEST_TASKS:
+        return ""
+    where = "is the conversation's text sent to the model, and does its chat template use it?"
+    if all(r.outputs for r in ended):
+        is_one = len({r.outputs for r in ended}) == 1
+        return f"the agent wrote the very same in all {len(ended)} units: {where}" if is_one else ""
+    told = [r for r in ended if r.usage.completion_tokens]
+    seen = {(r.usage.completion_tokens, r.usage.calls, r.tool_calls) for r in told}
+    if len(told) < FEWEST_EQUAL or len(seen) > 1:
+        return ""
+    return f"all {len(told)} units have equal outputs, as many calls, tokens and tool calls in each: {where}"
+
+
+def _one_end(results: Sequence[Result]) -> str:
+    ended = [r for r in results if r.status is not UnitStatus.INFRA_ERROR]
+    reasons = {r.termination_reason for r in ended}
+    if len(ended) < FEWEST or len(reasons) > 1:
+        return ""
+    (reason,) = reasons
+    if reason not in ABNORMAL_ENDS:
+        return ""
+    return f"all {len(ended)} conversations ended with {reason}: {ABNORMAL_ENDS[reason]}"
