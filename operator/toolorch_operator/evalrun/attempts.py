@@ -55,5 +55,5 @@ def stored_attempt(observed: ObservedRun) -> int:
 
 
 def may_retry(run: EvalRun, attempt: int) -> bool:
-    """Whether spec.retry allows one more attempt after this one."""
-    return attempt < 1 + run.spec.retry.infra
+    """Whether spec.retry allows one more attempt after this one; a resumed run has its retries anew."""
+    return attempt - run.status.attempts_before < 1 + run.spec.retry.infra

@@ -33,7 +33,7 @@ def find_spent(run: EvalRun, observed: ObservedRun, now: datetime) -> Usage:
 
 
 def at_least(known: Usage, found: Usage) -> Usage:
-    """Return the larger of each figure: neither a listing that lacks an object nor a report of results takes any back."""
+    """Return the larger of each figure: neither a listing that lacks an object nor a report takes any back."""
     return Usage(
         prompt_tokens=max(known.prompt_tokens, found.prompt_tokens),
         completion_tokens=max(known.completion_tokens, found.completion_tokens),

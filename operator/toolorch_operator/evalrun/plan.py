@@ -21,6 +21,8 @@ from toolorch_operator.evalrun.objects import build_suspension
 from toolorch_operator.evalrun.observed import ObservedRun
 from toolorch_operator.evalrun.output import resolve_output
 from toolorch_operator.evalrun.planning import plan_units
+from toolorch_operator.evalrun.reopening import clear_report, reopen
+from toolorch_operator.evalrun.report import without_older_summary
 from toolorch_operator.evalrun.running import progress_fields, run_attempts
 from toolorch_operator.evalrun.settled import is_finished, is_settled
 from toolorch_operator.evalrun.status import build_events, compute_status
@@ -42,10 +44,11 @@ def plan(run: EvalRun, observed: ObservedRun, now: datetime, defaults: Defaults)
 
 
 def _plan(run: EvalRun, observed: ObservedRun, now: datetime, defaults: Defaults) -> Plan:
-    if is_settled(run.status):
+    again = reopen(run, now)
+    if again is None and is_settled(run.status):
         return Plan()
     known = learn_quarantine(run, observed)
-    step = _decide(known, observed, now, defaults)
+    step = again or _decide(known, observed, now, defaults)
     if not is_finished(run.status):
         step = add_spent(known, observed, now, add_ground(known, observed, defaults, step))
     status = without_mere_count(run.status, compute_status(known, step, now))
@@ -63,7 +66,7 @@ def _plan(run: EvalRun, observed: ObservedRun, now: datetime, defaults: Defaults
 
 def _decide(run: EvalRun, observed: ObservedRun, now: datetime, defaults: Defaults) -> Step:
     if is_finished(run.status):
-        return follow_report(run, observed, defaults, now)
+        return follow_report(run, without_older_summary(run, observed), defaults, now)
     gate = _check_gates(run, observed, defaults)
     if gate is not None:
         return gate
@@ -71,9 +74,12 @@ def _decide(run: EvalRun, observed: ObservedRun, now: datetime, defaults: Defaul
         resumed = _resume(run, observed)
         if resumed is not None:
             return resumed
+    cleared = clear_report(run, observed)
+    if cleared is not None:
+        return cleared
     if report_job(run) in observed.jobs:
         cause = find_cause(run, observed, current_attempt(run, observed), now)
-        return await_summary(run, observed, defaults, cause, now)
+        return await_summary(run, without_older_summary(run, observed), defaults, cause, now)
     if wanted_facts(run, observed).manifest and observed.storage.manifest is None:
         return plan_units(run, observed, defaults, now)
     return run_attempts(run, observed, defaults, now)
@@ -112,7 +118,10 @@ def _suspend(run: EvalRun, observed: ObservedRun) -> Step:
 
 
 def _resume(run: EvalRun, observed: ObservedRun) -> Step | None:
-    jobs = [job for job in observed.jobs.values() if job.is_suspended and not job.queue and not job.has_ended]
+    # Of attempts only the newest: an earlier one was stopped for good.
+    wanted = (0, current_attempt(run, observed))
+    resting = [job for job in observed.jobs.values() if job.is_suspended and not job.queue and not job.has_ended]
+    jobs = [job for job in resting if job.attempt in wanted]
     if not jobs:
         return None
     step = go_on(RunReason.RUNNING, "resumed", RESUME_LOOK)

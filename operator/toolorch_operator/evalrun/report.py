@@ -12,6 +12,7 @@ from toolorch_api.evalrun_status import UnitCounts
 from toolorch_api.keys import REPORT_KEY
 from toolorch_api.shard import Summary
 from toolorch_operator.defaults import Defaults
+from toolorch_operator.evalrun.attempts import current_attempt
 from toolorch_operator.evalrun.budget import at_least
 from toolorch_operator.evalrun.holdups import find_holdup
 from toolorch_operator.evalrun.looks import find_age, next_wait
@@ -45,6 +46,21 @@ def summary_fields(run: EvalRun, summary: Summary, defaults: Defaults) -> dict[s
         "usage": at_least(run.status.usage, summary.usage),
         "report": f"{output.root}/{REPORT_KEY}" if output else "",
     }
+
+
+def is_older(run: EvalRun, observed: ObservedRun) -> bool:
+    """Whether the summary in storage is of an earlier end; evaluators before resumed runs wrote no attempt."""
+    summary = observed.storage.summary
+    if summary is None:
+        return False
+    return summary.attempt < current_attempt(run, observed) if summary.attempt else run.status.attempts_before > 0
+
+
+def without_older_summary(run: EvalRun, observed: ObservedRun) -> ObservedRun:
+    """Return what is seen without the summary of an earlier end: the one of this end is still to come."""
+    if not is_older(run, observed):
+        return observed
+    return replace(observed, storage=replace(observed.storage, summary=None))
 
 
 def next_report_look(job: JobView | None, now: datetime) -> timedelta:

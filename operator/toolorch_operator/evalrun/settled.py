@@ -7,7 +7,7 @@ from toolorch_api.evalrun_status import EvalRunStatus
 
 
 def is_finished(status: EvalRunStatus) -> bool:
-    """Whether the run is Complete or Failed: neither is ever taken back."""
+    """Whether the run is Complete or Failed: only a raised limit takes back Failed (reopening.py)."""
     return is_true(status.conditions, RunCondition.COMPLETE) or is_true(status.conditions, RunCondition.FAILED)
 
 
