@@ -6,24 +6,29 @@ The event loop's clock jumps to the next thing that is due, so hours pass in the
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import selectors
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, TypeVar
 
 from toolorch_api.keys import RESULTS_PREFIX, result_key
 from toolorch_api.shard import Manifest, Result, Unit, UnitStatus
 from toolorch_evaluator.blocks import Board, share_units
+from toolorch_evaluator.caution import Caution
 from toolorch_evaluator.claims import ClaimQueue
+from toolorch_evaluator.held import Held, Turn
+from toolorch_evaluator.last_word import RunningUnits
 from toolorch_evaluator.leases import Place
 from toolorch_evaluator.profile import Profile
 from toolorch_evaluator.progress import ProgressWriter
 from toolorch_evaluator.results import Results
 from toolorch_evaluator.runner import Shard
-from toolorch_evaluator.tally import Tally
+from toolorch_evaluator.tally import Ended, Tally
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 T = TypeVar("T")
@@ -128,8 +133,9 @@ class Talk:
     seconds: Callable[[Unit], float]
     began: Counter[Unit]
 
-    async def conduct(self, unit: Unit, has_transcript: bool) -> Result:
+    async def conduct(self, turn: Turn) -> Ended:
         """Wait, and store the result."""
+        unit = turn.unit
         self.began[unit] += 1
         await asyncio.sleep(self.seconds(unit))
         place = {"variant": unit.variant, "domain": unit.domain, "task_id": unit.task_id, "trial": unit.trial}
@@ -137,8 +143,8 @@ class Talk:
         result = Result(**place, **ended, spec_hash="h", attempt=1, shard=self.shard, pod=self.pod)
         if not await self.results.put_new(result_key(unit), result.model_dump_json(by_alias=True).encode()):
             first = await self.results.get(result_key(unit))
-            return Result.model_validate_json(first or b"")
-        return result
+            return Ended(Result.model_validate_json(first or b""), here=False)
+        return Ended(result)
 
 
 @dataclass
@@ -165,21 +171,22 @@ class Fleet:
         pod, speed = pod or f"pod-{index}", self.speeds[index]
         results, place = Results(line, patience=1.0), Place("h", self.attempt, index, pod)
         share = share_units(self.attempt, index, self.assigned, self.manifest.estimates)
-        done = set(await results.list_keys(RESULTS_PREFIX))
+        held = Held(self.manifest, set(await results.list_keys(RESULTS_PREFIX)), talked=set())
+        caution = Caution(results, place, self.manifest, quarantine_after=3)
         tally = Tally("h", self.attempt, index, pod, total=len(self.assigned[index]), started_at=EPOCH)
         shard = Shard(
             conductor=Talk(results, index, pod, lambda unit: self.seconds[unit] / speed, self.began),
-            queue=ClaimQueue(results, place, Board(share), self.manifest, stop, done),
-            talked=set(),
+            queue=ClaimQueue(results, place, Board(share), held, caution, stop),
             results=results,
             tally=tally,
             progress=ProgressWriter(results, tally),
             profile=Profile(),
+            named=RunningUnits(Path(os.devnull)),
             stop=stop,
             width=lambda: self.slots,
         )
         await shard.run()
-        self.counted += tally.passed
+        self.counted += tally.counts[UnitStatus.PASSED]
 
     def kill(self, index: int, pod: asyncio.Task[None]) -> None:
         """Let a pod die without a word."""

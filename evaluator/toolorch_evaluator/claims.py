@@ -5,14 +5,14 @@ lost, and settles most races on a store whose create is not atomic. A race that 
 twice, never a second result: a unit has one key.
 
 What a pod gave back, or whose lease is over (leases.py), is claimed anew as the next generation of its block. A shard
-does this when nothing is unclaimed, and when it starts in the place of an earlier pod.
+does this when nothing is unclaimed, and when it starts in the place of an earlier pod. That one may still run, on a
+node that its cluster has lost sight of: it reads in storage that it was replaced, and begins nothing more.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -24,11 +24,11 @@ from toolorch_api.keys import (
     claim_key,
     finished_key,
     left_key,
-    progress_key,
-    result_key,
 )
-from toolorch_api.shard import Claim, Manifest, Unit
+from toolorch_api.shard import Claim
 from toolorch_evaluator.blocks import Board
+from toolorch_evaluator.caution import Caution
+from toolorch_evaluator.held import Held, Turn
 from toolorch_evaluator.leases import DOUBT_SECONDS, Place, judge_leases
 from toolorch_evaluator.progress import first_of
 from toolorch_evaluator.results import Results
@@ -48,48 +48,48 @@ class ClaimQueue:
     results: Results
     place: Place
     board: Board
-    manifest: Manifest
+    held: Held
+    caution: Caution
     stop: asyncio.Event
-    done: set[str]
-    """Keys of results that this shard knows of."""
-    taken_over: set[Unit] = field(default_factory=set)
-    """Units that another pod may have talked through already."""
-    _held: deque[Unit] = field(default_factory=deque)
     _waiting: int = 0
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _claims: dict[str, Claim | None] = field(default_factory=dict)
     _settled: set[int] = field(default_factory=set)
     _rests_until: float = 0.0
 
-    async def next(self) -> Unit | None:
+    async def next(self) -> Turn | None:
         """Return a unit to begin, None where nothing is left for this shard or it is told to stop."""
         self._waiting += 1
         try:
             async with self._lock:
-                while not self._held and not self.stop.is_set():
+                while not self.held and not self.stop.is_set():
                     if not await self._claim_more():
                         return None
-                return None if self.stop.is_set() else self._held.popleft()
+                return None if self.stop.is_set() else self.held.begin()
         finally:
             self._waiting -= 1
 
-    async def inherit(self) -> list[Unit]:
-        """Take over what an earlier pod of this shard had claimed; return those of its units that have ended."""
-        key = progress_key(self.place.attempt, self.place.shard)
-        if await self.results.get(key) is None:
-            return []
+    async def inherit(self) -> list[int]:
+        """Take over what earlier pods of this shard had claimed; return those of its units that have ended."""
         await self._look()
         holders = await self._read_holders(self.board.generations)
-        mine = [block for block, claim in holders.items() if claim is not None and claim.shard == self.place.shard]
+        mine = {block: c for block, c in holders.items() if c is not None and c.shard == self.place.shard}
+        gone = {left_key(self._folder, claim.pod) for claim in mine.values()}
+        await asyncio.gather(*(self.results.put(key, self._body()) for key in gone - self.board.left))
         for block in mine:
             if self._unfinished(block):
                 await self._claim(block)
-        return [unit for block in mine for unit in self._units(block) if result_key(unit) in self.done]
+        return [index for block in mine for index in self.held.ended(self._units(block))]
 
-    async def leave(self, finished: bool, patience: float | None) -> None:
+    @property
+    def replaced(self) -> bool:
+        """Whether another pod has taken this one's place."""
+        return left_key(self._folder, self.place.pod) in self.board.left
+
+    async def leave(self, finished: bool) -> None:
         """Tell the others that all of this shard's units have ended, or that it gives back the rest."""
         key = finished_key(self._folder, self.place.shard) if finished else left_key(self._folder, self.place.pod)
-        await self.results.put(key, self._body(), patience)
+        await self.results.put(key, self._body())
 
     async def _claim_more(self) -> bool:
         """Try to hold units; False: there are none left."""
@@ -97,6 +97,10 @@ class ClaimQueue:
         if now < self._rests_until:
             return False
         await self._look()
+        if self.replaced:
+            log.warning("pod_replaced", pod=self.place.pod)
+            self.stop.set()
+            return False
         blocks = self.board.choose(self._waiting)
         if blocks:
             await asyncio.gather(*map(self._claim, blocks))
@@ -122,17 +126,22 @@ class ClaimQueue:
         if holder is None or (holder.shard, holder.pod) != (self.place.shard, self.place.pod):
             return
         units = self._unfinished(block)
-        self._held.extend(units)
+        self.held.add(units, taken_over=generation > 0)
         if generation:
             log.info("block_taken_over", block=block, generation=generation, units=len(units))
-            self.taken_over.update(units)
+
+    async def judge(self) -> None:
+        """See to what is known of deaths by now: what another pod had held may have been its death."""
+        await self.caution.look()
+        self.held.judge(self.caution.verdict)
 
     async def _rescue(self) -> bool:
         """Claim what a gone holder left; False: nothing is to be had, and no lease is in doubt."""
         leases = judge_leases(self.board, self.place, await self.results.list_times(PROGRESS_PREFIX))
         blocks = await self._abandoned(leases.lapsed)
         if blocks:
-            self.done.update(await self.results.list_keys(RESULTS_PREFIX))
+            self.held.done.update(await self.results.list_keys(RESULTS_PREFIX))
+            await self.judge()
         for block in blocks:
             if self._unfinished(block):
                 await self._claim(block)
@@ -159,11 +168,11 @@ class ClaimQueue:
             self._claims[key] = _parse(body)
         return {block: self._claims.get(key) for key, block in keys.items()}
 
-    def _units(self, block: int) -> list[Unit]:
-        return [self.manifest.unit(index) for index in self.board.share.blocks[block]]
+    def _units(self, block: int) -> Sequence[int]:
+        return self.board.share.blocks[block]
 
-    def _unfinished(self, block: int) -> list[Unit]:
-        return [unit for unit in self._units(block) if result_key(unit) not in self.done]
+    def _unfinished(self, block: int) -> list[int]:
+        return self.held.unfinished(self._units(block))
 
     def _body(self) -> bytes:
         claim = Claim(spec_hash=self.place.spec_hash, shard=self.place.shard, pod=self.place.pod)

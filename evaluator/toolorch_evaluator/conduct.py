@@ -21,25 +21,34 @@ from toolorch_evaluator.benchmarks.base import (
     ContextWindowExceededError,
     InvalidReplyError,
     ModelError,
+    ModelServerLostError,
 )
+from toolorch_evaluator.caution import Caution
 from toolorch_evaluator.chat import Chat
 from toolorch_evaluator.exits import StepError
+from toolorch_evaluator.held import Turn
 from toolorch_evaluator.results import Results
 from toolorch_evaluator.stored import (
     Conversation,
     Evidence,
     Outcome,
+    RefusedResultError,
     build_result,
     grade,
     infra_error,
     lost,
     pack,
+    parse_result,
     to_json,
     unpack,
 )
-from toolorch_evaluator.unit_chat import UnitChat
+from toolorch_evaluator.tally import Ended
+from toolorch_evaluator.unit_chat import LOSSES_ALLOWED, UnitChat
 
 log = structlog.get_logger(__name__)
+
+# Its servers have died of it before: one more death says what there is to know.
+LOSSES_ALLOWED_ALONE = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,22 +59,26 @@ class Conductor:
     benchmark: Benchmark
     results: Results
     chat: Chat
+    caution: Caution
     attempt: int
     shard: int
     pod: str
 
-    async def conduct(self, unit: Unit, has_transcript: bool) -> Result:
+    async def conduct(self, turn: Turn) -> Ended:
         """Bring a unit to its end and store how it ended; raises StorageError where that cannot be stored."""
-        held = (await self._stored(unit) if has_transcript else None) or await self._converse(unit)
+        unit = turn.unit
+        held = (await self._stored(unit) if turn.talked else None) or await self._converse(turn)
         if isinstance(held, Conversation):
             held = build_result(unit, self._grade(unit, held), held.evidence, self.shard)
         return await self._commit(unit, held)
 
-    async def _converse(self, unit: Unit) -> Conversation | Result:
+    async def _converse(self, turn: Turn) -> Conversation | Result:
         """Hold and store the conversation; what stops it becomes the unit's result."""
-        ask, began = UnitChat(self.chat, unit), datetime.now(UTC)
+        unit = turn.unit
+        losses = LOSSES_ALLOWED_ALONE if turn.alone else LOSSES_ALLOWED
+        ask, began = UnitChat(self.chat, unit, losses), datetime.now(UTC)
         try:
-            held = await self._hold(unit, ask)
+            held = await self._hold(turn, ask)
         finally:
             ask.close()
         evidence = self._evidence(ask.account, began)
@@ -73,16 +86,19 @@ class Conductor:
             return build_result(unit, held, evidence, self.shard)
         return await self._keep(unit, Conversation(held, evidence))
 
-    async def _hold(self, unit: Unit, ask: UnitChat) -> Mapping[str, Any] | Outcome:
+    async def _hold(self, turn: Turn, ask: UnitChat) -> Mapping[str, Any] | Outcome:
         seconds = self.run.spec.deadlines.unit_seconds
         deadline = asyncio.timeout(seconds)
         try:
             async with deadline:
-                return await self.benchmark.converse(unit, self.run.spec, ask)
+                return await self.benchmark.converse(turn.unit, self.run.spec, ask)
         except ContextWindowExceededError as error:
             return lost("context_window_exceeded", str(error))
         except InvalidReplyError as error:
             return lost("invalid_reply", str(error))
+        except ModelServerLostError as error:
+            await self.caution.note_server(turn.index, error.beside, error.losses, str(error))
+            return infra_error(error.cause, str(error))
         except ModelError as error:
             return infra_error(error.cause, str(error))
         except StepError:
@@ -90,7 +106,7 @@ class Conductor:
         except Exception as error:  # one unit's bug must not end the others
             if deadline.expired():
                 return infra_error("unit_deadline", f"not ended within {seconds} s")
-            log.exception("unit_broke", unit=unit.key)
+            log.exception("unit_broke", unit=turn.unit.key)
             return infra_error("internal_error", f"{type(error).__name__}: {error}")
 
     async def _keep(self, unit: Unit, held: Conversation) -> Conversation:
@@ -114,16 +130,27 @@ class Conductor:
             log.exception("grading_broke", unit=unit.key)
             return infra_error("grading_failed", f"{type(error).__name__}: {error}")
 
-    async def _commit(self, unit: Unit, result: Result) -> Result:
+    async def _commit(self, unit: Unit, result: Result) -> Ended:
         """Store a result: final ones once and for all, infra errors over earlier ones."""
         body = to_json(result.model_dump(mode="json", by_alias=True))
         if result.status is UnitStatus.INFRA_ERROR:
             await self.results.put(error_key(unit), body)
-            return result
+            return Ended(result)
         if await self.results.put_new(result_key(unit), body):
-            return result
+            return Ended(result)
         first = await self.results.get(result_key(unit))
-        return Result.model_validate_json(first) if first is not None else result
+        # One's own, where the answer to the write was lost.
+        return Ended(result) if first in (None, body) else await self._take(unit, first or b"", result)
+
+    async def _take(self, unit: Unit, first: bytes, own: Result) -> Ended:
+        """Return the result that was there first; one that is refused leaves the unit unscored."""
+        try:
+            return Ended(parse_result(first, unit, self.run.spec_hash), here=False)
+        except RefusedResultError as error:
+            why = f"{result_key(unit)} is {error}, and nothing is ever written over it"
+            refused = infra_error("result_refused", why)
+            evidence = Evidence(**{name: getattr(own, name) for name in Evidence.model_fields})
+            return await self._commit(unit, build_result(unit, refused, evidence, self.shard))
 
     def _evidence(self, account: Account, began: datetime) -> Evidence:
         return Evidence(

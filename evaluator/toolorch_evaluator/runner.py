@@ -6,28 +6,29 @@ How many at a time may change while the shard runs: more lanes are opened, or la
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol, cast
+from datetime import UTC, datetime
+from typing import Any, Protocol, cast
 
 import structlog
 
-from toolorch_api.keys import profile_key, result_key, transcript_key
-from toolorch_api.shard import ExitCode, Result, Unit
+from toolorch_api.keys import profile_key, result_key
+from toolorch_api.shard import ExitCode
+from toolorch_evaluator.caution import Solitude
 from toolorch_evaluator.claims import ClaimQueue
+from toolorch_evaluator.drain import GRACE_SECONDS, LAST_WORDS_SECONDS, in_time
 from toolorch_evaluator.exits import StorageError
+from toolorch_evaluator.held import Turn
+from toolorch_evaluator.last_word import RunningUnits
 from toolorch_evaluator.profile import Profile
 from toolorch_evaluator.progress import ProgressWriter
 from toolorch_evaluator.results import Results
-from toolorch_evaluator.tally import Tally
+from toolorch_evaluator.stored import RefusedResultError, parse_result
+from toolorch_evaluator.tally import Ended, Tally
 
 log = structlog.get_logger(__name__)
 
-# Kubernetes gives a pod 30 s after SIGTERM; what is left of them is for the last writes.
-GRACE_SECONDS = 20.0
-# The profile is evidence, not result: an end is not held up for it.
-PROFILE_PATIENCE = 5.0
-LAST_WORD_PATIENCE = 5.0
 # Between looks at how many units may run at once: a file's time stamp; the kubelet renews it about once a minute.
 WIDTH_SECONDS = 5.0
 
@@ -35,7 +36,7 @@ WIDTH_SECONDS = 5.0
 class Conducts(Protocol):
     """Brings one unit to its end and stores how it ended."""
 
-    async def conduct(self, unit: Unit, has_transcript: bool) -> Result:
+    async def conduct(self, turn: Turn) -> Ended:
         """Raise StorageError where the end cannot be stored."""
         ...
 
@@ -46,39 +47,51 @@ class Shard:
 
     conductor: Conducts
     queue: ClaimQueue
-    talked: set[str]
-    """Keys of the transcripts that were there at the start."""
     results: Results
     tally: Tally
     progress: ProgressWriter
     profile: Profile
+    named: RunningUnits
     stop: asyncio.Event
     """Set by SIGTERM: begin nothing more."""
     width: Callable[[], int]
     """Units that may run at once, as of now."""
     grace: float = GRACE_SECONDS
     _lanes: set[asyncio.Task[None]] = field(default_factory=set)
+    _solitude: Solitude = field(default_factory=Solitude)
 
     async def run(self) -> ExitCode:
         """Run units until none is left for this shard, or as many as SIGTERM leaves time for; raises StorageError."""
-        await self._count(await self.queue.inherit())
+        try:
+            await in_time(self._take_up(), self.stop, 0)
+        except TimeoutError:
+            # Progress is not told: this pod does not know yet what the shard's earlier ones have done.
+            await self._say_last({"left": self.queue.leave(finished=False)}, finished=False)
+            return ExitCode.DRAINED
         log.info("shard_begins", share=self.tally.total, ended=self.tally.ended)
         finished = False
         try:
             async with self.progress.writing():
                 finished = await self._work()
         finally:
-            # Only a finished shard's last word is worth a long wait: any other shard is looked for in the results.
-            patience = None if finished else LAST_WORD_PATIENCE
-            words = (self.progress.write(finished, patience), self.queue.leave(finished, patience))
-            await asyncio.gather(*words, self._keep_profile())
+            self.named.clear()
+            await self._end(finished)
         log.info("shard_ends", ended=self.tally.ended, share=self.tally.total, finished=finished)
         return ExitCode.OK if finished else ExitCode.DRAINED
 
-    async def _count(self, ended: Sequence[Unit]) -> None:
-        """Count what an earlier pod of this shard ended; costs requests only after a restart."""
-        async for _, body in self.results.get_all(map(result_key, ended)):
-            self.tally.add(Result.model_validate_json(body))
+    async def _take_up(self) -> None:
+        """Go on where earlier pods of this shard stopped; costs few requests where there was none."""
+        await self.queue.judge()
+        if not await self.progress.resume():
+            return
+        ended = map(self.queue.held.manifest.unit, await self.queue.inherit())
+        units = {result_key(unit): unit for unit in ended}
+        async for key, body in self.results.get_all(units):
+            try:
+                result = parse_result(body, units[key], self.tally.spec_hash)
+                self.tally.add(Ended(result, here=False), result.ended_at)
+            except RefusedResultError as error:
+                log.warning("result_refused", key=key, why=str(error))
 
     async def _work(self) -> bool:
         """Work until every lane has run dry, or drain; return whether it was the former."""
@@ -114,30 +127,65 @@ class Shard:
             lane.cancel()
 
     async def _lane(self) -> None:
-        while (unit := await self._next()) is not None:
-            self.tally.running += 1
-            self.progress.touch()
-            try:
-                talked = transcript_key(unit) in self.talked or unit in self.queue.taken_over
-                result = await self.conductor.conduct(unit, talked)
-                self.tally.add(result)
-            finally:
-                self.tally.running -= 1
-                self.progress.touch()
-            log.info("unit_ended", unit=unit.key, status=result.status, cause=result.cause, why=result.message[:200])
+        while (turn := await self._next()) is not None:
+            async with self._solitude.enter(turn.alone):
+                if self.stop.is_set():
+                    return
+                await self._run_unit(turn)
 
-    async def _next(self) -> Unit | None:
+    async def _run_unit(self, turn: Turn) -> None:
+        self.named.begin(turn.index)
+        self.tally.running += 1
+        self.progress.touch()
+        try:
+            ended = await self.conductor.conduct(turn)
+            self.tally.add(ended, datetime.now(UTC))
+        finally:
+            self.named.end(turn.index)
+            self.tally.running -= 1
+            self.progress.touch()
+        how = ended.result
+        log.info("unit_ended", unit=turn.unit.key, status=how.status, cause=how.cause, why=how.message[:200])
+
+    async def _next(self) -> Turn | None:
         if len(self._lanes) > self.width():
             # Out of the count at once, or all lanes would leave together.
             self._lanes.discard(cast("asyncio.Task[None]", asyncio.current_task()))
             return None
         return await self.queue.next()
 
+    async def _end(self, finished: bool) -> None:
+        """Say how far the shard is, and what becomes of what it has claimed."""
+        words = {"left": self.queue.leave(finished), "profile": self._keep_profile()}
+        if not self.queue.replaced:
+            words["progress"] = self.progress.write(finished)
+        await self._say_last(words, finished)
+
+    async def _say_last(self, words: Mapping[str, Coroutine[Any, Any, None]], finished: bool) -> None:
+        """Write the last objects; only a finished shard's are worth a long wait, and a storage error.
+
+        Any other shard is looked for in the results.
+        """
+        try:
+            async with asyncio.timeout(None if finished else LAST_WORDS_SECONDS):
+                said = asyncio.gather(*words.values(), return_exceptions=True)
+                errors = await in_time(said, self.stop, LAST_WORDS_SECONDS)
+        except TimeoutError:
+            log.warning("last_words_unsaid", words=sorted(words))
+            return
+        for word, error in zip(words, errors, strict=True):
+            if error is None:
+                continue
+            if finished or not isinstance(error, StorageError):
+                raise error
+            log.warning("last_word_unsaid", word=word, error=error.message)
+
     async def _keep_profile(self) -> None:
+        """Store the calls' events: evidence, which no end is held up for."""
         if not self.profile.count:
             return
         key = profile_key(self.tally.attempt, self.tally.shard)
         try:
-            await self.results.put(key, self.profile.close(), PROFILE_PATIENCE)
+            await self.results.put(key, self.profile.close(), LAST_WORDS_SECONDS)
         except StorageError as error:
             log.warning("profile_unwritten", error=error.message)

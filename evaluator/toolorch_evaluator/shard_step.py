@@ -7,17 +7,22 @@ import uuid
 from datetime import UTC, datetime
 from typing import TypeVar
 
+import structlog
 from pydantic import ValidationError
 
 from toolorch_api.keys import MANIFEST_KEY, RESULTS_PREFIX, TRANSCRIPTS_PREFIX, assignment_key
 from toolorch_api.shard import Assignment, ExitCode, Manifest, RunInput
 from toolorch_evaluator.benchmarks.base import Benchmark
 from toolorch_evaluator.blocks import Board, share_units
+from toolorch_evaluator.caution import Caution
 from toolorch_evaluator.chat import Chat, Patience
 from toolorch_evaluator.claims import ClaimQueue
 from toolorch_evaluator.conduct import Conductor
+from toolorch_evaluator.drain import in_time
 from toolorch_evaluator.endpoints import PoolFiles
 from toolorch_evaluator.exits import BadInputError, StorageError
+from toolorch_evaluator.held import Held
+from toolorch_evaluator.last_word import RunningUnits
 from toolorch_evaluator.leases import Place
 from toolorch_evaluator.profile import Profile
 from toolorch_evaluator.progress import SHORTEST_SECONDS, ProgressWriter
@@ -29,6 +34,8 @@ from toolorch_evaluator.tally import Tally
 
 # What τ²-bench and τ-bench send where nobody says otherwise.
 DEFAULT_TEMPERATURES = {"tau2": 0.0, "tau-bench": 0.0}
+
+log = structlog.get_logger(__name__)
 
 T = TypeVar("T", Manifest, Assignment)
 
@@ -42,33 +49,44 @@ async def run_shard(
     patience: Patience | None = None,
 ) -> ExitCode:
     """Run this pod's share of an attempt; raises BadInputError, StorageError."""
+    profile = Profile()
+    temperature = DEFAULT_TEMPERATURES.get(run.spec.benchmark.name)
+    chat = Chat(run, PoolFiles(settings.input_dir), profile, temperature, patience)
+    try:
+        return await (await in_time(build_shard(run, settings, benchmark, results, stop, chat), stop, 0)).run()
+    except TimeoutError:
+        log.info("shard_never_began", why="told to stop before storage had said what there is to do")
+        return ExitCode.DRAINED
+    finally:
+        await chat.close()
+
+
+async def build_shard(
+    run: RunInput, settings: Settings, benchmark: Benchmark, results: Results, stop: asyncio.Event, chat: Chat
+) -> Shard:
+    """Read what is to be done and put the shard's parts together; raises BadInputError, StorageError."""
     manifest, assignment = await read_plan(run, settings, results)
     # Local pods of one name may follow each other: what one gave back, the next one may hold.
     start = f"{settings.pod}-{uuid.uuid4().hex[:8]}"
     place = Place(run.spec_hash, settings.attempt, settings.shard, start)
     board = Board(share_units(place.attempt, place.shard, assignment.shards, manifest.estimates))
     done = set(await results.list_keys(RESULTS_PREFIX))
-    profile = Profile()
-    temperature = DEFAULT_TEMPERATURES.get(run.spec.benchmark.name)
-    chat = Chat(run, PoolFiles(settings.input_dir), profile, temperature, patience)
+    held = Held(manifest, done, talked=set(await results.list_keys(TRANSCRIPTS_PREFIX)))
+    caution = Caution(results, place, manifest, run.spec.retry.quarantine_after)
     dealt = assignment.shards[place.shard] if place.shard < len(assignment.shards) else []
     here = (place.attempt, place.shard, settings.pod)
-    tally = Tally(run.spec_hash, *here, total=len(dealt), started_at=datetime.now(UTC))
-    shard = Shard(
-        conductor=Conductor(run, benchmark, results, chat, *here),
-        queue=ClaimQueue(results, place, board, manifest, stop, done),
-        talked=set(await results.list_keys(TRANSCRIPTS_PREFIX)),
+    tally = Tally(run.spec_hash, *here, total=len(dealt), started_at=datetime.now(UTC), models=chat)
+    return Shard(
+        conductor=Conductor(run, benchmark, results, chat, caution, *here),
+        queue=ClaimQueue(results, place, board, held, caution, stop),
         results=results,
         tally=tally,
         progress=ProgressWriter(results, tally, shortest=seconds_between_writes(run.spec.shards)),
-        profile=profile,
+        profile=chat.profile,
+        named=RunningUnits(settings.termination_log),
         stop=stop,
         width=RunFile(settings.input_dir, run).width,
     )
-    try:
-        return await shard.run()
-    finally:
-        await chat.close()
 
 
 def seconds_between_writes(shards: int) -> float:

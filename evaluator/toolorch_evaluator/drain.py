@@ -1,0 +1,35 @@
+"""How long things may take once a pod is told to stop: together less than the 30 s that Kubernetes gives it.
+
+Storage may hang as well as refuse, so each part has an end of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import TypeVar
+
+# For running units to end by themselves.
+GRACE_SECONDS = 20.0
+# For a progress write that was under way.
+BEAT_SECONDS = 1.0
+# For the last words, all at once: progress, what is given back, the profile.
+LAST_WORDS_SECONDS = 5.0
+
+T = TypeVar("T")
+
+
+async def in_time(work: Awaitable[T], stop: asyncio.Event, seconds: float) -> T:
+    """Await work; once told to stop for so many seconds more, then TimeoutError."""
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(None) as limit:
+
+        async def watch() -> None:
+            await stop.wait()
+            limit.reschedule(loop.time() + seconds)
+
+        watching = asyncio.create_task(watch())
+        try:
+            return await work
+        finally:
+            watching.cancel()
