@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from toolorch_api.deaths import Death
-from toolorch_api.evalrun import EvalRun
+from toolorch_api.deaths import Death, LastWord, judge_deaths
+from toolorch_api.evalrun import EvalRun, spec_hash
 from toolorch_api.evalrun_status import Usage
 from toolorch_api.keys import SUMMARY_KEY, assignment_key, error_key, progress_key, result_key
 from toolorch_api.shard import Assignment, Manifest, Progress, Summary
@@ -65,7 +65,7 @@ class World:
         self.jobs, self.pods, self.config_maps, self.storage = {}, {}, {}, {}
         self.down = False
         self.now = NOW
-        self.infra = set()
+        self.infra, self.poison, self.lanes = set(), set(), 2
         self.baseline = self.gate = None
         self.refusals = {}
         self.executed, self.assigned, self.attempts, self.events, self.writes = [], [], [], [], 0
@@ -82,6 +82,11 @@ class World:
 
     def condition(self, type_):
         return next((c for c in self.status.conditions if c.type == type_), None)
+
+    def edit(self, **spec):
+        """Change the spec, as kubectl does."""
+        self.raw["spec"] = {**self.raw["spec"], **spec}
+        self.raw["metadata"] = {**self.raw["metadata"], "generation": self.raw["metadata"]["generation"] + 1}
 
     # The operator's side.
 
@@ -120,6 +125,9 @@ class World:
     def deaths(self):
         return {key: self.get(key, Death) for key in self.keys("deaths/")}
 
+    def judge(self):
+        return judge_deaths(self.deaths().values(), spec_hash(self.run.spec), self.run.spec.retry.quarantine_after)
+
     def keys(self, prefix):
         return sorted(k for k in self.storage if k.startswith(prefix))
 
@@ -135,7 +143,7 @@ class World:
             if decided.status_first:
                 self._write_status(decided)
             for ref in decided.delete:
-                self._write(lambda r=ref: self.delete_job(r.name))
+                self._write(lambda r=ref: self._delete(r))
             for blob in decided.blobs:
                 self._write(lambda b=blob: self._put(b))
             for manifest in decided.create:
@@ -161,6 +169,12 @@ class World:
         if decided.status is not None and decided.status != self.raw.get("status"):
             self._write(lambda: self.raw.update(status=json.loads(json.dumps(decided.status))))
             self.attempts.append(self.status.attempt)
+
+    def _delete(self, ref):
+        if ref.kind == "Job":
+            self.delete_job(ref.name)
+        else:
+            {"Pod": self.pods, "ConfigMap": self.config_maps}[ref.kind].pop(ref.name, None)
 
     def _put(self, blob):
         if self.down:
@@ -254,7 +268,15 @@ class World:
         manifest = self.get("manifest.json", Manifest)
         mine = self.get(assignment_key(attempt), Assignment).shards[shard]
         keys = [result_key(manifest.unit(i)) for i in mine]
-        todo = [i for i in mine if i not in pod["seen"] and result_key(manifest.unit(i)) not in self.storage]
+        aside = pod["verdict"].quarantined
+        free = [i for i in mine if i not in pod["seen"] and i not in aside]
+        todo = sorted(
+            (i for i in free if result_key(manifest.unit(i)) not in self.storage), key=pod["verdict"].suspects.__contains__
+        )  # fmt: skip
+        running = todo[:1] if set(todo[:1]) & pod["verdict"].suspects else todo[: self.lanes]
+        if self.poison & set(running):
+            self._end(pod, 137, LastWord(running=running).model_dump_json(), "OOMKilled")
+            return
         if todo:
             unit = manifest.unit(todo[0])
             pod["seen"].append(todo[0])
@@ -283,13 +305,18 @@ class World:
             spec_hash="h", total=total, scored=len(done), passed=passed, failed=len(done) - passed,
             infra_errors=len(self.keys("errors/")) if len(done) < total else 0, interval="i",
             score=f"{passed / len(done):.3f}" if done else "", score_scheduled=f"{passed / total:.3f}",
-            gate=self.gate,
+            gate=self.gate, attempt=self._told_attempt(pod),
         )  # fmt: skip
         self.storage[SUMMARY_KEY] = summary.model_dump_json(by_alias=True).encode()
         self._end(pod, 0)
 
-    def _end(self, pod, code, message=""):
-        ended = {"exitCode": code, "message": message}
+    def _told_attempt(self, pod):
+        job = self.jobs.get(pod["metadata"]["labels"]["batch.kubernetes.io/job-name"])
+        env = job["spec"]["template"]["spec"]["containers"][0]["env"] if job else []
+        return next((int(e["value"]) for e in env if e["name"] == "TOOLORCH_ATTEMPT"), 0)
+
+    def _end(self, pod, code, message="", reason="Error"):
+        ended = {"exitCode": code, "message": message, "reason": reason if code else "Completed"}
         pod["status"] = {
             "phase": "Failed" if code else "Succeeded", "containerStatuses": [{"state": {"terminated": ended}}],
         }  # fmt: skip
@@ -316,7 +343,7 @@ class World:
             if 42 in ended:
                 job["status"]["conditions"] = [{"type": "Failed", "status": "True", "reason": "PodFailurePolicy"}]
                 return
-            if 0 in ended or len(ended) > 3:
+            if 0 in ended or len(ended) > job["spec"].get("backoffLimitPerIndex", 3):
                 over.append(0 in ended)
             elif len(ended) == len(mine):
                 self._start(name, job, index)
@@ -332,7 +359,7 @@ class World:
         labels = {**job["spec"]["template"]["metadata"]["labels"], "batch.kubernetes.io/job-name": name}
         self.pods[pod] = {
             "metadata": {"name": pod, "labels": labels, "annotations": {INDEX: str(index)}},
-            "job": job["metadata"], "index": index, "seen": [],
+            "job": job["metadata"], "index": index, "seen": [], "verdict": self.judge(),
             "status": {"phase": "Running"},
         }  # fmt: skip
 
