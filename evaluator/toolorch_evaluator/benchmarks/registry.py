@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, cast
 if TYPE_CHECKING:
     from toolorch_evaluator.benchmarks.base import Benchmark
 
-_CLASSES = {"tau2": ("toolorch_evaluator.benchmarks.tau2.benchmark", "Tau2")}
+_CLASSES = {
+    "tau2": ("toolorch_evaluator.benchmarks.tau2.benchmark", "Tau2"),
+    "tau-bench": ("toolorch_evaluator.benchmarks.taubench.benchmark", "TauBench"),
+}
 
 
 def benchmark(name: str) -> Benchmark:

@@ -19,6 +19,7 @@ from toolorch_evaluator.benchmarks.base import (
 from toolorch_evaluator.benchmarks.tau2 import dataset, prompts
 from toolorch_evaluator.benchmarks.tau2.conversation import Conversation
 from toolorch_evaluator.benchmarks.tau2.judge import build_question, parse_verdicts
+from toolorch_evaluator.benchmarks.tau2.listing import list_units
 from toolorch_evaluator.benchmarks.tau2.scoring import COMPLETED, NL_ASSERTION, score
 from toolorch_evaluator.benchmarks.tau2.setting import DEFAULT_PROFILE, build_setting, check_options
 from toolorch_evaluator.benchmarks.tau2.transcript import dump_transcript, parse_transcript
@@ -31,26 +32,7 @@ class Tau2:
 
     def list_units(self, spec: EvalRunSpec) -> Listing:
         """List variant by variant, domain by domain, task by task, trial by trial; raises ValueError."""
-        wanted = spec.benchmark
-        for variant in spec.variant_names:
-            variants.mood(spec, variant)
-        domains = [dataset.check_domain(d) for d in wanted.domains or dataset.DOMAINS]
-        ids = {d: dataset.select(d, wanted.split, wanted.task_ids, wanted.num_tasks) for d in domains}
-        strangers = [i for i in wanted.task_ids if not any(i in known for known in ids.values())]
-        if strangers:
-            raise ValueError(
-                f"unknown task {strangers[0]!r}: not in split {wanted.split!r} of {', '.join(domains)};"
-                f" its tasks are named like {_samples(domains, wanted.split)}"
-            )
-        tasks = [dataset.task(domain, task_id) for domain in domains for task_id in ids[domain]]
-        hash_ = dataset.dataset_hash(domains, *check_options(spec, tasks))
-        units = tuple(
-            Unit(variant, task.domain, task.id, trial)
-            for variant in spec.variant_names
-            for task in tasks
-            for trial in range(spec.trials)
-        )
-        return Listing(units, hash_, tuple(_weigh(unit) for unit in units))
+        return list_units(spec, spec.benchmark.domains or dataset.DOMAINS, check_options)
 
     async def converse(self, unit: Unit, spec: EvalRunSpec, ask: Ask) -> dict[str, Any]:
         """Hold the unit's conversation; raises ModelError where a model server, or the simulated user, fails."""
@@ -94,13 +76,3 @@ class Tau2:
         parsed = parse_transcript(transcript)
         met = (transcript.get("verdict") or {}).get("met")
         return score(parsed.task, parsed.termination_reason, parsed.messages, solo=parsed.solo, met=met)
-
-
-def _weigh(unit: Unit) -> float:
-    """Expect a turn for each reference action, and some talk around them in any task."""
-    criteria = dataset.task(unit.domain, unit.task_id).criteria
-    return 1.0 + len((criteria.actions if criteria is not None else None) or ())
-
-
-def _samples(domains: list[str], split: str) -> str:
-    return ", ".join(repr(dataset.splits(d)[split][0]) for d in domains)
