@@ -7,7 +7,6 @@ import threading
 import time
 from datetime import datetime
 
-import httpx
 import pytest
 
 IMAGE = "toolorch/mock-vllm:dev"
@@ -153,21 +152,6 @@ class Pools:
             process.wait(timeout=10)
             reader.join(timeout=10)
             process.stdout.close()
-
-
-@pytest.fixture(scope="session")
-def client(cluster):
-    """An HTTP client of the API server."""
-    command = ["kubectl", "proxy", "--port=0"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=cluster.env)
-    try:
-        address = process.stdout.readline().split()[-1]
-        with httpx.Client(base_url=f"http://{address}", trust_env=False, timeout=30) as opened:
-            yield opened
-    finally:
-        process.terminate()
-        process.wait(timeout=10)
-        process.stdout.close()
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,62 @@
+"""The operator as a test can disturb and measure it."""
+
+from kind_cluster import PATIENCE, RELEASE, RELEASE_NAMESPACE
+from node_processes import signal_pod
+from patience import until
+
+DEPLOYMENT = f"deployment/{RELEASE}"
+LABELS = "app.kubernetes.io/name=toolorch,app.kubernetes.io/component=operator"
+
+
+class Operator:
+    """The release's operator: one pod, unless a test says otherwise."""
+
+    def __init__(self, cluster):
+        self._cluster = cluster
+
+    def pods(self):
+        """Return its pods."""
+        return self._cluster.get("pods", namespace=RELEASE_NAMESPACE, selector=LABELS)
+
+    def restarts(self):
+        """Return how often containers of its pods were started again."""
+        return sum(c["restartCount"] for p in self.pods() for c in p["status"].get("containerStatuses", []))
+
+    def kill(self):
+        """SIGKILL its process; it is running when that is done."""
+        until(lambda: any(signal_pod(pod) for pod in self.pods()), seconds=PATIENCE)
+
+    def wait(self):
+        """Wait until it is available."""
+        self._cluster.wait(DEPLOYMENT, "condition=Available", namespace=RELEASE_NAMESPACE)
+
+    def refresh(self):
+        """Make a pod of it that was never killed: the kubelet waits longer before each further restart."""
+        if self.restarts():
+            self._cluster.kubectl("rollout", "restart", DEPLOYMENT, namespace=RELEASE_NAMESPACE)
+            self._cluster.kubectl("rollout", "status", DEPLOYMENT, "--timeout=120s", namespace=RELEASE_NAMESPACE)
+
+    def scale(self, replicas):
+        """Run so many of it, and wait until exactly those are there and ready."""
+        self._cluster.kubectl("scale", DEPLOYMENT, f"--replicas={replicas}", namespace=RELEASE_NAMESPACE)
+        until(self.pods, lambda pods: len(pods) == replicas and all(map(_is_ready, pods)), seconds=PATIENCE)
+
+    def counters(self):
+        """Return what it says of itself, summed over labels, by name of the metric."""
+        with self._cluster.forward(DEPLOYMENT, 8080, namespace=RELEASE_NAMESPACE) as port:
+            address = f"http://127.0.0.1:{port}/metrics"
+            text = self._cluster.call("curl", "--silent", "--noproxy", "*", address).stdout
+        sums = {}
+        for name, value in (_sample(line) for line in text.splitlines() if line and not line.startswith("#")):
+            sums[name] = sums.get(name, 0) + value
+        return sums
+
+
+def _sample(line):
+    head, _, value = line.rpartition(" ")
+    return head.partition("{")[0], float(value)
+
+
+def _is_ready(pod):
+    found = [c["status"] for c in pod["status"].get("conditions", []) if c["type"] == "Ready"]
+    return found == ["True"]
