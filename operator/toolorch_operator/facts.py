@@ -44,7 +44,7 @@ class _Memory:
     manifest: Manifest | None = None
     assignments: dict[int, Assignment] = field(default_factory=dict)
     progress: dict[str, tuple[str, Progress]] = field(default_factory=dict)
-    deaths: dict[str, Death] = field(default_factory=dict)
+    deaths: dict[str, Death | None] = field(default_factory=dict)
     exits: set[str] = field(default_factory=set)
 
 
@@ -62,15 +62,17 @@ class Facts:
         if not await folder.probe(self._token()):
             log.debug("storage has no atomic create", root=root)
         memory = self._remember(root)
-        manifest, assignment, progress, results, errors, summary, deaths, exits = await asyncio.gather(
+        manifest, assignment, progress, results, errors, (summary, deaths, exits) = await asyncio.gather(
             _when(wants.manifest, lambda: _manifest(folder, memory)),
             _when(wants.assignment is not None, lambda: _assignment(folder, memory, wants.assignment or 0)),
             _when(wants.progress, lambda: _progress(folder, memory)),
             _when(wants.results, lambda: _keys(folder, RESULTS_PREFIX)),
             _when(wants.errors, lambda: _keys(folder, ERRORS_PREFIX)),
-            _when(wants.summary, lambda: _get(folder, SUMMARY_KEY, Summary)),
-            _when(wants.deaths, lambda: _deaths(folder, memory)),
-            _exits(folder, memory, wants.exits),
+            asyncio.gather(
+                _when(wants.summary, lambda: _get(folder, SUMMARY_KEY, Summary)),
+                _when(wants.deaths, lambda: _deaths(folder, memory)),
+                _exits(folder, memory, wants.exits),
+            ),
         )
         return StorageView(
             manifest=manifest,
@@ -135,9 +137,18 @@ async def _progress(folder: Folder, memory: _Memory) -> tuple[Progress, ...]:
 async def _deaths(folder: Folder, memory: _Memory) -> dict[str, Death]:
     keys = await _keys(folder, DEATHS_PREFIX)
     new = sorted(keys - memory.deaths.keys())
-    read = await asyncio.gather(*(_get(folder, key, Death) for key in new))
-    memory.deaths |= {key: death for key, death in zip(new, read, strict=True) if death is not None}
-    return {key: memory.deaths[key] for key in sorted(keys & memory.deaths.keys())}
+    read = await asyncio.gather(*(_death(folder, key) for key in new))
+    memory.deaths |= dict(zip(new, read, strict=True))
+    return {key: death for key in sorted(keys) if (death := memory.deaths[key]) is not None}
+
+
+async def _death(folder: Folder, key: str) -> Death | None:
+    try:
+        return await _get(folder, key, Death)
+    except StorageInvalid as error:
+        # Shards leave it out as well; a run must not hang on it.
+        log.warning("death cannot be read", key=key, error=str(error))
+        return None
 
 
 async def _exits(folder: Folder, memory: _Memory, wanted: frozenset[str]) -> frozenset[str]:

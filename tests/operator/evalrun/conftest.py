@@ -268,12 +268,11 @@ class World:
         manifest = self.get("manifest.json", Manifest)
         mine = self.get(assignment_key(attempt), Assignment).shards[shard]
         keys = [result_key(manifest.unit(i)) for i in mine]
-        aside = pod["verdict"].quarantined
-        free = [i for i in mine if i not in pod["seen"] and i not in aside]
-        todo = sorted(
-            (i for i in free if result_key(manifest.unit(i)) not in self.storage), key=pod["verdict"].suspects.__contains__
-        )  # fmt: skip
-        running = todo[:1] if set(todo[:1]) & pod["verdict"].suspects else todo[: self.lanes]
+        suspects, aside = pod["verdict"].suspects, {*pod["verdict"].quarantined, *pod["seen"]}
+        left = [i for i in mine if i not in aside and result_key(manifest.unit(i)) not in self.storage]
+        todo = [i for i in left if i not in suspects]
+        # Suspects come last and run alone.
+        todo, running = (todo, todo[: self.lanes]) if todo else (left, left[:1])
         if self.poison & set(running):
             self._end(pod, 137, LastWord(running=running).model_dump_json(), "OOMKilled")
             return
@@ -295,7 +294,7 @@ class World:
                 started_at=self.now - timedelta(seconds=60), updated_at=self.now,
             )  # fmt: skip
             self.storage[progress_key(attempt, shard)] = counted.model_dump_json(by_alias=True).encode()
-        if len(todo) <= 1:
+        if len(left) <= 1:
             self._end(pod, 0)
 
     def _work_report(self, pod, progress):
@@ -304,6 +303,7 @@ class World:
         summary = Summary(
             spec_hash="h", total=total, scored=len(done), passed=passed, failed=len(done) - passed,
             infra_errors=len(self.keys("errors/")) if len(done) < total else 0, interval="i",
+            quarantined=len(self.judge().quarantined),
             score=f"{passed / len(done):.3f}" if done else "", score_scheduled=f"{passed / total:.3f}",
             gate=self.gate, attempt=self._told_attempt(pod),
         )  # fmt: skip
