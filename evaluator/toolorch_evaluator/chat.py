@@ -1,30 +1,25 @@
-"""The way to the models: one pooled client per endpoint, and one try at a call.
+"""The way to the models: what all units of a shard share of it, and one try at a call.
 
 Only pools that the spec names are called. Nothing of the process's environment (keys, base URLs, proxies) has a say.
 """
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
-
-import httpx2
-import openai
 
 from toolorch_api.evalrun_status import Usage
-from toolorch_api.shard import Endpoint, RunInput
-from toolorch_evaluator.endpoints import NO_KEY, PoolFiles
+from toolorch_api.shard import Endpoint, RunInput, Unit
+from toolorch_evaluator.clients import Clients
+from toolorch_evaluator.endpoints import PoolFiles
 from toolorch_evaluator.profile import Profile
-from toolorch_evaluator.wire import Answer, NotACompletionError, Trouble, classify, parse_answer
-
-CONNECT_SECONDS = 10.0
-# The connection was there and broke; one that never came about is a server that starts again.
-BROKEN = (httpx2.ReadError, httpx2.WriteError, httpx2.RemoteProtocolError)
+from toolorch_evaluator.refusals import Trouble
+from toolorch_evaluator.sending import Request, send
+from toolorch_evaluator.under_way import Try, UnderWay
+from toolorch_evaluator.windows import Windows, check_answers
+from toolorch_evaluator.wire import Answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,38 +62,18 @@ class Chat:
         self.spent = Usage()
         """All answered calls of this shard so far, those of units that were lost later included."""
         self.last_answer_at: datetime | None = None
-        self._clients: dict[tuple[str, str], openai.AsyncOpenAI] = {}
+        self.clients = Clients(run, files)
+        self._windows = Windows(run.pools, self.clients)
+        self._under_way = UnderWay()
 
-    async def attempt(
-        self, pool: str, endpoint: Endpoint, body: Mapping[str, Any], request_id: str
-    ) -> Answer | Trouble:
-        """Send a request once; raises InvalidReplyError where the model wrote what nobody can read."""
-        client = self.client(pool, endpoint.url)
-        seconds = self.run.spec.deadlines.call_seconds
-        try:
-            # The client's own timeout is per read: a server that drips bytes would never hit it.
-            async with asyncio.timeout(seconds):
-                # The typed call spends four times the CPU of a whole conversation step on checking our own request.
-                response = await client.post(
-                    "/chat/completions",
-                    cast_to=httpx2.Response,
-                    body=body,
-                    options={"headers": {"X-Request-Id": request_id}},
-                )
-            answer = parse_answer(response.content)
-        except (TimeoutError, openai.APITimeoutError):
-            return Trouble("model_timeout", f"no answer within {seconds} s", passing=True)
-        except openai.APIConnectionError as error:
-            cause = error.__cause__ or error
-            lost = isinstance(cause, BROKEN)
-            return Trouble("model_unreachable", f"{type(cause).__name__}: {cause}", passing=True, lost=lost)
-        except openai.APIStatusError as error:
-            text = error.response.text.replace(client.api_key, "***")
-            after = error.response.headers.get("retry-after")
-            return classify(error.status_code, text, after, body.get("max_tokens"))
-        except NotACompletionError as error:
-            return Trouble("model_server_error", f"no chat completion: {error}", passing=True)
-        return self._checked(pool, answer)
+    async def attempt(self, unit: Unit, pool: str, endpoint: Endpoint, request: Request) -> Answer | Trouble:
+        """Send a unit's request once; raises BadInputError where the server's key is not mounted."""
+        client = await self.clients.get(pool, endpoint.url, self._under_way.servers)
+        with self._under_way.at(endpoint.url, unit) as here:
+            outcome = await send(client, request)
+            if isinstance(outcome, Trouble):
+                return self._judge(outcome, here)
+        return self._check(pool, outcome)
 
     def book(self, answer: Answer) -> None:
         """Count an answer among what this shard has spent."""
@@ -109,36 +84,32 @@ class Chat:
         )
         self.last_answer_at = datetime.now(UTC)
 
-    def _checked(self, pool: str, answer: Answer) -> Answer | Trouble:
+    async def window(self, pool: str) -> int | None:
+        """Tokens that prompt and answer may have together at a pool; None where no ready server says."""
+        return await self._windows.of(pool, self.files.endpoints(pool))
+
+    async def check_answers(self) -> None:
+        """Raise BadInputError where a role asks for answers that leave no room for a prompt."""
+        for name, role in self.roles.items():
+            if role.max_tokens is not None:
+                check_answers(name, role, await self.window(role.pool))
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self.clients.close()
+
+    def _judge(self, trouble: Trouble, here: Try) -> Trouble:
+        """Say of a lost server whether this try lost it, and who else was there."""
+        if not trouble.lost:
+            return trouble
+        if trouble.cause == "model_server_error" and self._under_way.is_echo(here):
+            return replace(trouble, lost=False)
+        return replace(trouble, beside=self._under_way.mourn(here))
+
+    def _check(self, pool: str, answer: Answer) -> Answer | Trouble:
         known = self.run.pools[pool]
         # Hosted servers answer with a dated name of the model that was asked for.
         if known.external or answer.served == known.served_model_name:
             return answer
         message = f"asked for {known.served_model_name}, answered by {answer.served}"
         return Trouble("served_model_mismatch", message, passing=False)
-
-    def client(self, pool: str, url: str) -> openai.AsyncOpenAI:
-        """Return the one client of an endpoint."""
-        if (pool, url) not in self._clients:
-            self._clients[pool, url] = self._open(pool, url)
-        return self._clients[pool, url]
-
-    def _open(self, pool: str, url: str) -> openai.AsyncOpenAI:
-        # A unit has one call under way at a time, or a few where experts answer side by side.
-        limits = httpx2.Limits(max_connections=2 * self.run.spec.concurrency_per_shard)
-        call_seconds = self.run.spec.deadlines.call_seconds
-        timeout = httpx2.Timeout(call_seconds, connect=min(CONNECT_SECONDS, call_seconds))
-        client = openai.AsyncOpenAI(
-            api_key=self.files.key(pool) if self.run.pools[pool].external else NO_KEY,
-            base_url=url,
-            max_retries=0,
-            http_client=httpx2.AsyncClient(limits=limits, timeout=timeout, trust_env=False),
-        )
-        # Given None, the constructor takes these from the environment.
-        client.organization = client.project = None
-        return client
-
-    async def close(self) -> None:
-        """Close all connections."""
-        for client in self._clients.values():
-            await client.close()

@@ -26,15 +26,23 @@ class CallEvent:
     at: str
     """When the call began, ISO 8601 UTC."""
     ms: int
-    """The last try alone."""
+    """The last try alone, to the end of its answer."""
+    first_ms: int | None
+    """From the last try's request to the first piece of its answer; null where answers are not streamed."""
     waited_ms: int
     """Everything before the last try: endpoints that were not ready, failed tries, pauses."""
+    unready_ms: int
+    """Of that, the time in which no endpoint was ready."""
     tries: int
+    failed: list[str]
+    """Cause of each try that failed, in order, the last one's included where the call failed."""
     prompt_tokens: int
     completion_tokens: int
+    cut_tokens: int
+    """Tokens that the answer was allowed fewer than the spec says, since the conversation left no more."""
     finish_reason: str
     cause: str
-    """Empty where the call was answered."""
+    """Empty where the call was answered; cut_off where the unit, or its pod, ended before the call did."""
 
 
 class Profile:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import replace
 from typing import Any
 
 from toolorch_api.roles import Role
@@ -19,31 +17,16 @@ from toolorch_evaluator.benchmarks.base import (
     ModelServerLostError,
     Reply,
 )
+from toolorch_evaluator.call import Call
 from toolorch_evaluator.chat import Chat
 from toolorch_evaluator.endpoints import choose
-from toolorch_evaluator.profile import CallEvent
-from toolorch_evaluator.wire import Answer, Trouble, build_body
+from toolorch_evaluator.overflow import is_enough
+from toolorch_evaluator.refusals import Trouble
+from toolorch_evaluator.sending import Request
+from toolorch_evaluator.wire import Answer, build_body
 
 # A call whose servers die so often has killed them, or meets servers that would die of any call.
 LOSSES_ALLOWED = 3
-
-
-@dataclass(slots=True)
-class _Call:
-    """How a call stands: where it was tried last, and how that ended."""
-
-    role: str
-    n: int
-    pool: str
-    at: datetime
-    began: float
-    try_began: float
-    tries: int = 0
-    losses: int = 0
-    """Tries in which the server died."""
-    endpoint: str = ""
-    cause: str = "cut_off"
-    answer: Answer | None = None
 
 
 class UnitChat:
@@ -74,70 +57,88 @@ class UnitChat:
         if player is None:
             raise ModelError("role_not_played", f"the spec names no pool for role {role}")
         n = self._counts[role] = self._counts.get(role, 0) + 1
-        now = time.monotonic()
-        call = _Call(role, n, player.pool, datetime.now(UTC), began=now, try_began=now)
+        if role == "agent" and tools and player.tool_choice != "none":
+            self.account.tools_offered = True
+        call = Call(self._unit, role, n, player.pool)
         try:
-            return await self._settle(call, player, messages, tools, seed)
-        except InvalidReplyError:
-            call.cause = "invalid_reply"
-            raise
+            outcome = await self._try_until_settled(call, self._request(call, player, messages, tools, seed))
+            return self._settle(call, outcome)
         finally:
             if call.answer is None and call.endpoint:
                 self.account.failed_at = f"{call.pool}/{call.endpoint}"
-            self._chat.profile.add(self._event(call, time.monotonic()))
+            self._chat.profile.add(call.event())
 
-    async def _settle(
+    def _request(
         self,
-        call: _Call,
+        call: Call,
         player: Role,
         messages: Sequence[Mapping[str, Any]],
         tools: Sequence[Mapping[str, Any]],
         seed: int | None,
-    ) -> Reply:
-        pool = self._chat.run.pools[player.pool]
-        if call.role == "agent" and tools and player.tool_choice != "none":
-            self.account.tools_offered = True
-        body = build_body(player, pool, messages, tools, seed, self._chat.default_temperature)
-        outcome = await self._try_until_settled(call, body)
+    ) -> Request:
+        run = self._chat.run
+        return Request(
+            body=build_body(player, run.pools[call.pool], messages, tools, seed, self._chat.default_temperature),
+            id=f"{run.name}/{self._unit.key}/{call.role}/{call.n}",
+            seconds=run.spec.deadlines.call_seconds,
+            stream=player.stream,
+        )
+
+    def _settle(self, call: Call, outcome: Answer | Trouble) -> Reply:
         if isinstance(outcome, Answer):
-            call.answer, call.cause = outcome, ""
-            self._chat.book(outcome)
-            self.account.add(call.role, f"{call.pool}/{call.endpoint}", outcome)
-            return outcome.reply
+            return self._take(call, outcome)
         message = f"{call.role} at {call.pool}/{call.endpoint}: {outcome.message}"
         if call.losses >= self._losses_allowed:
             call.cause = "model_server_lost"
-            raise ModelServerLostError(message, call.losses)
+            raise ModelServerLostError(message, call.losses, call.beside)
         call.cause = outcome.cause
         if outcome.overflow:
             raise ContextWindowExceededError(message)
         raise ModelError(outcome.cause, message)
 
-    async def _try_until_settled(self, call: _Call, body: Mapping[str, Any]) -> Answer | Trouble:
+    def _take(self, call: Call, answer: Answer) -> Reply:
+        """Book an answer, which has cost what it cost even where nobody can read it."""
+        call.answer, call.cause = answer, "invalid_reply" if answer.unreadable else ""
+        self._chat.book(answer)
+        self.account.add(call.role, f"{call.pool}/{call.endpoint}", answer)
+        if answer.unreadable:
+            raise InvalidReplyError(answer.unreadable)
+        return answer.reply
+
+    async def _try_until_settled(self, call: Call, request: Request) -> Answer | Trouble:
         patience = self._chat.patience
-        request_id = f"{self._chat.run.name}/{self._unit.key}/{call.role}/{call.n}"
         failed: set[str] = set()
         while True:
-            endpoint = await self._ready_endpoint(call.pool, failed)
-            call.endpoint, call.tries, call.try_began = endpoint.name, call.tries + 1, time.monotonic()
-            outcome = await self._chat.attempt(call.pool, endpoint, body, request_id)
-            if isinstance(outcome, Answer) or not outcome.passing:
+            outcome = await self._try(call, request, failed)
+            if isinstance(outcome, Answer):
                 return outcome
-            call.losses += outcome.lost
-            if call.losses >= self._losses_allowed or call.tries >= patience.tries:
+            if (shorter := _shorten(call, request, outcome)) is not None:
+                request = shorter
+                continue
+            is_lost = call.losses >= self._losses_allowed
+            if not outcome.passing or is_lost or call.tries >= patience.tries:
                 return outcome
-            failed.add(endpoint.name)
+            failed.add(call.endpoint)
             await asyncio.sleep(patience.pause(call.tries, outcome.pause))
 
-    async def _ready_endpoint(self, pool: str, failed: set[str]) -> Endpoint:
+    async def _try(self, call: Call, request: Request, failed: set[str]) -> Answer | Trouble:
+        endpoint = await self._ready_endpoint(call, failed)
+        with call.trying(endpoint.name):
+            outcome = await self._chat.attempt(self._unit, call.pool, endpoint, request)
+        if isinstance(outcome, Trouble):
+            call.note(outcome)
+        return outcome
+
+    async def _ready_endpoint(self, call: Call, failed: set[str]) -> Endpoint:
         """Return the endpoint to try next, waiting while none is ready; the unit's deadline bounds the wait."""
         while True:
-            endpoints = self._chat.files.endpoints(pool)
+            endpoints = self._chat.files.endpoints(call.pool)
             if all(e.name in failed for e in endpoints if e.ready):
                 failed.clear()
-            if endpoint := self._home(pool, endpoints, failed):
+            if endpoint := self._home(call.pool, endpoints, failed):
                 return endpoint
-            await asyncio.sleep(self._chat.patience.poll)
+            with call.waiting():
+                await asyncio.sleep(self._chat.patience.poll)
 
     def _home(self, pool: str, endpoints: Sequence[Endpoint], failed: set[str]) -> Endpoint | None:
         """Return the endpoint that the unit stays with, since its prefix is cached there; a new one if it must move."""
@@ -157,20 +158,11 @@ class UnitChat:
             load[name] += 1
             self._homes[pool] = name
 
-    def _event(self, call: _Call, now: float) -> CallEvent:
-        return CallEvent(
-            unit=self._unit.key,
-            role=call.role,
-            n=call.n,
-            pool=call.pool,
-            endpoint=call.endpoint,
-            served=call.answer.served if call.answer else "",
-            at=call.at.isoformat(timespec="milliseconds"),
-            ms=round((now - call.try_began) * 1000),
-            waited_ms=round((call.try_began - call.began) * 1000),
-            tries=call.tries,
-            prompt_tokens=call.answer.prompt_tokens if call.answer else 0,
-            completion_tokens=call.answer.completion_tokens if call.answer else 0,
-            finish_reason=call.answer.finish_reason if call.answer else "",
-            cause=call.cause,
-        )
+
+def _shorten(call: Call, request: Request, trouble: Trouble) -> Request | None:
+    """Return the request for a shorter answer where the conversation leaves room for one that is worth having."""
+    sent = request.body.get("max_tokens")
+    if trouble.left is None or sent is None or not is_enough(trouble.left, sent + call.cut_tokens):
+        return None
+    call.cut_tokens += sent - trouble.left
+    return replace(request, body={**request.body, "max_tokens": trouble.left})

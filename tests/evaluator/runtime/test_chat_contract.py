@@ -110,7 +110,7 @@ async def test_a_call_moves_on_from_a_failing_endpoint_and_a_unit_stays_with_its
             await ask("agent", MESSAGES)
     assert len(good.requests) == 24
     assert 0 < len(bad.requests) <= 12, "a unit that has moved stays where it was answered"
-    assert len(chat._clients) == 2, "one client per endpoint, whatever the number of calls"
+    assert len(chat.clients.servers) == 2, "one client per endpoint, whatever the number of calls"
 
 
 async def test_units_spread_over_endpoints_and_each_keeps_to_one(make_world, open_chat, model_servers, quick):
