@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass, field
 
 from toolorch_api.evalrun_status import Usage
@@ -23,6 +25,8 @@ class Account:
     """Endpoint of the newest call that got no answer."""
     endpoints: set[str] = field(default_factory=set)
     served: dict[str, str] = field(default_factory=dict)
+    outputs: str = ""
+    """Hash of what the agent wrote so far: texts and tool calls in their order, without the calls' random ids."""
 
     def add(self, role: str, endpoint: str, answer: Answer) -> None:
         """Book one answered call."""
@@ -32,8 +36,16 @@ class Account:
         self.tool_calls += len(answer.reply.tool_calls) if role == "agent" else 0
         self.endpoints.add(endpoint)
         self.served[role] = answer.served
+        if role == "agent":
+            self.outputs = _hash_on(self.outputs, answer)
 
     @property
     def usage(self) -> Usage:
         """Tokens and calls so far."""
         return Usage(prompt_tokens=self.prompt_tokens, completion_tokens=self.completion_tokens, calls=self.calls)
+
+
+def _hash_on(before: str, answer: Answer) -> str:
+    reply = answer.reply
+    wrote = [before, reply.content, [[call.name, call.arguments] for call in reply.tool_calls]]
+    return hashlib.sha256(json.dumps(wrote, sort_keys=True).encode()).hexdigest()[:16]

@@ -165,4 +165,5 @@ class Conductor:
             served=account.served,
             tools_offered=account.tools_offered,
             endpoint=account.failed_at,
+            outputs=account.outputs,
         )

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from toolorch_evaluator.endpoints import PoolFiles
 from toolorch_evaluator.profile import Profile
 from toolorch_evaluator.results import Results, open_store
 from toolorch_evaluator.settings import Settings
+from toolorch_evaluator.shard_step import run_shard
 
 
 def completion(content: str | None = "hello", calls: list[tuple[str, str]] = (), **more: Any) -> dict[str, Any]:
@@ -218,3 +219,14 @@ def scripted() -> Callable[..., Scripted]:
 def complete() -> Callable[..., dict[str, Any]]:
     """Build a chat completion's document."""
     return completion
+
+
+@pytest.fixture
+def shard(quick):
+    """Run a world's shard to its end."""
+
+    async def run(world, benchmark, stop=None, results=None, **place):
+        settings = replace(world.settings, **place)
+        return await run_shard(world.run, settings, benchmark, results or world.results, stop or asyncio.Event(), quick)
+
+    return run

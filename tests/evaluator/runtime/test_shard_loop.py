@@ -17,17 +17,6 @@ from toolorch_evaluator.run_file import RunFile
 from toolorch_evaluator.shard_step import run_shard
 
 
-@pytest.fixture
-def shard(quick):
-    """Run a world's shard to its end."""
-
-    async def run(world, benchmark, stop=None, attempt=1, results=None):
-        settings = replace(world.settings, attempt=attempt)
-        return await run_shard(world.run, settings, benchmark, results or world.results, stop or asyncio.Event(), quick)
-
-    return run
-
-
 def by_task(complete, wrong="task 3"):
     """Answer "wrong" in one task, "right" in the others."""
 
@@ -60,6 +49,23 @@ async def test_a_shard_stores_transcript_and_result_of_each_unit(make_world, mod
     assert (progress["passed"], progress["failed"], progress["running"], progress["finished"]) == (5, 1, 0, True)
     assert (progress["usage"]["calls"], len(progress["recentEnds"])) == (12, 6)
     assert world.keys("attempts/1/0") == ["attempts/1/0/events.jsonl.zst"]
+
+
+async def test_what_the_agent_wrote_is_told_as_a_hash_by_which_results_compare(
+    make_world, model_servers, scripted, complete, shard
+):
+    world, benchmark = make_world(), scripted(4)
+
+    def answer(body, headers):
+        task = body["messages"][0]["content"]
+        calls = [("look", json.dumps({"id": 1 if task == "task 2" else 2, "where": "here"}))]
+        return 200, complete("wrong" if task == "task 3" else "right", calls), {}
+
+    world.point(await model_servers(answer))
+    await world.assign(benchmark.units)
+    await shard(world, benchmark)
+    outputs = [world.object(result_key(unit))["outputs"] for unit in benchmark.units]
+    assert (len(outputs[0]), outputs[0] == outputs[1], len(set(outputs))) == (16, True, 3)
 
 
 async def test_a_restarted_shard_calls_no_model_and_counts_what_is_there(
