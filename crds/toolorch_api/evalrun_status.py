@@ -53,6 +53,8 @@ class EvalRunStatus(StatusModel):
     """The first units that were set aside, as <variant>/<domain>/<task>/<trial>."""
     gpu_counted_at: datetime | None = None
     """Until when usage.gpuSeconds is counted; absent while nothing runs."""
+    expired: bool = False
+    """Whether the run's Jobs were deleted, since ttlSecondsAfterFinished has passed."""
     eta: str = ""
     """Expected end, such as 12m: the ETA column."""
     done: str = ""
