@@ -78,6 +78,7 @@ def plan(pool: ModelPool, observed: ObservedPool, now: datetime, defaults: Defau
         judge_preset(pool.spec, observed.chat_template, pool.metadata.annotations),
         observed.fit,
         fetch.status,
+        commit=fetch.commit,
         deferral=describe_deferral([lease.run for lease in leases]) if gates.is_deferred else "",
         places=observed.cluster.placement is not None,
     )

@@ -61,6 +61,8 @@ class PodView:
     """Ends of the container that the pod still remembers, oldest first; at most two."""
     command: tuple[str, ...] = ()
     """What the container was started with: command and args."""
+    image_id: str = ""
+    """The container's image with its digest."""
     spec_hash: str = ""
     """Hash of the memory-related spec that the pod was built from."""
     template: str = ""
@@ -92,6 +94,7 @@ def parse_pod(manifest: Mapping[str, Any]) -> PodView:
         queue=find_queue(manifest) if _is_gated(status) else "",
         terminations=_terminations(live, restarts),
         command=(*(container.get("command") or ()), *(container.get("args") or ())),
+        image_id=live.get("imageID") or "",
         spec_hash=annotations.get(ANNOTATION_SPEC, ""),
         template=annotations.get(ANNOTATION_TEMPLATE, ""),
     )

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from toolorch_api.conditions import find_condition
-from toolorch_api.modelpool import ModelPool
-from toolorch_api.modelpool_status import Instance, InstanceState, Lease, ModelPoolStatus, Served
+from toolorch_api.modelpool_status import Instance, InstanceState, Lease, ModelPoolStatus
 from toolorch_api.pool_reasons import PoolCondition
 from toolorch_operator.modelpool.instances import Replica
 from toolorch_operator.modelpool.memory.climb import keep_latest
 from toolorch_operator.modelpool.objects import endpoints_name, pod_selector
+from toolorch_operator.modelpool.served import find_served
 from toolorch_operator.modelpool.summary import compute_conditions
 from toolorch_operator.modelpool.verdicts import Facts
 
@@ -35,7 +35,7 @@ def compute_status(facts: Facts, replicas: Sequence[Replica], leases: list[Lease
         reason=ready.reason if ready else "",
         selector=pod_selector(pool),
         effective=climb.effective,
-        served=find_served(pool, facts.replicas) or pool.status.served,
+        served=find_served(pool, facts.replicas, facts.commit) or pool.status.served,
         instances=list_instances(replicas),
         remediations=keep_latest(pool.status.remediations, climb.records),
         ladder=climb.ladder,
@@ -47,17 +47,6 @@ def compute_status(facts: Facts, replicas: Sequence[Replica], leases: list[Lease
         nodes=name_nodes(facts.replicas),
         leases=leases,
     )
-
-
-def find_served(pool: ModelPool, replicas: Sequence[Replica]) -> Served | None:
-    """Return what the first ready server says of itself, or None while no server speaks."""
-    probe = next((r.probe for r in replicas if r.state is InstanceState.READY and r.probe is not None), None)
-    if probe is None:
-        return None
-    own = next((m for m in probe.models if m.id == pool.spec.served_name), None)
-    if own is None:
-        return None
-    return Served(id=own.id, max_model_len=own.max_model_len, engine_version=probe.version)
 
 
 def list_instances(replicas: Sequence[Replica]) -> list[Instance]:

@@ -46,6 +46,8 @@ class Facts:
     preset: Verdict
     fit: Fit
     fetch: Fetch
+    commit: str = ""
+    """Commit of the model's repository that was fetched; empty: unknown."""
     deferral: str = ""
     """Why serving replicas keep their earlier settings; empty: they do not."""
     places: bool = True

@@ -24,6 +24,7 @@ TICK_SECONDS = 5.0  # a model takes minutes; nobody looks more often
 LAST_LINES = 20  # of a failed command's output, for the report; the cause stands at the end
 NO_COMMAND = 127  # a shell's exit code for a command that is not there
 SECRET_NAME = re.compile("TOKEN|KEY|SECRET|PASS", re.IGNORECASE)  # variables whose values belong in no report
+COMMIT = re.compile(r"[0-9a-f]{40,64}")
 COLOR = re.compile(r"\x1b\[[0-9;]*m")
 SHORTEST_SECRET = 6  # a shorter value, such as "1" or "true", would blank ordinary words
 INDEX = "model.safetensors.index.json"
@@ -58,6 +59,12 @@ class Cache:
         paths = [os.path.join(snapshot, name) for name in names]
         sizes = [os.stat(path).st_size for path in paths if os.path.isfile(path)]
         return sum(sizes) if sizes else None
+
+    def commit(self) -> str | None:
+        """Return the commit that the revision names, as the hub's own command keeps it; None where none is there."""
+        commit = self._commit()
+        is_there = COMMIT.fullmatch(commit) and os.path.isdir(os.path.join(self.folder, "snapshots", commit))
+        return commit if is_there else None
 
     def _commit(self) -> str:
         try:
@@ -154,6 +161,9 @@ def main(model: str, revision: str, command: list[str], tick_seconds: float = TI
             threading.Thread(target=fetch.ask_total, args=(model, revision), daemon=True).start()
         code, message = fetch.wait(cache, tick_seconds), "\n".join(fetch.lines)
     report: dict[str, Any] = {"v": 1, "done": cache.size(), "weights": cache.weights()}
+    commit = cache.commit()
+    if commit is not None:
+        report["commit"] = commit
     if code:
         report["msg"] = clean(message, environ)
     write_report(environ.get("TOOLORCH_TERMINATION_LOG", "/dev/termination-log"), report)

@@ -14,7 +14,7 @@ from toolorch_operator.programs import fetch
 PROGRAM = str(Path(fetch.__file__))
 DEADLINE_SECONDS = 30
 MODEL = "org/tiny"
-COMMIT = "0123abcd"
+COMMIT = "0123abcd" * 5
 
 # Stands in for the hub's library, which knows how large a model's files are.
 HUB = """
@@ -160,7 +160,7 @@ def test_weights_are_the_files_that_the_index_lists(start, cached):
     cached({"model.safetensors.index.json": index} | {name: "x" * size for name, size in files.items()})
     run = start()
     run.end()
-    assert run.report["weights"] == 700
+    assert (run.report["weights"], run.report["commit"]) == (700, COMMIT)
     assert run.report["done"] == 5700 + len(index) + len(COMMIT)
 
 

@@ -16,6 +16,7 @@ from toolorch_operator.modelpool.fetch.progress import (
     add,
     find_last_failure,
     parse_cause,
+    parse_commit,
     parse_progress,
     parse_weights,
 )
@@ -45,6 +46,8 @@ class FetchPlan:
     holdup: str = ""
     """Why servers have to wait, as one sentence; empty where they do not."""
     requeue_after: timedelta | None = None
+    commit: str = ""
+    """Commit of the model's repository that was fetched; empty: nobody tells, or caches hold different ones."""
 
     def has_files(self, node: str) -> bool:
         """Tell whether a server may start on a node."""
@@ -133,7 +136,9 @@ def _sum_up(pool: ModelPool, legs: Sequence[_Leg], surplus: tuple[Ref, ...]) -> 
     weights = next((found for leg in legs if (found := parse_weights(leg.view))), pool.status.fetch.weights_gib)
     status = Fetch(state=worst.state, job=worst.job, done_gib=at.done_gib, total_gib=at.total_gib, weights_gib=weights)
     if worst.state is FetchState.DONE:
-        return FetchPlan(status, delete=surplus, done_nodes=done_nodes)
+        commits = {parse_commit(leg.view) for leg in legs}
+        commit = commits.pop() if len(commits) == 1 else ""
+        return FetchPlan(status, delete=surplus, done_nodes=done_nodes, commit=commit)
     among = f" ({len(done_nodes)} of {len(legs)} nodes have it)" if len(legs) > 1 else ""
     holdup = _sentence(worst, at) + among
     has_failed = worst.state is FetchState.FAILED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,8 @@ LOG_LINES = 20
 """Last lines of a fetching pod's log in which its newest word on the progress is looked for."""
 
 _GIB = 1 << 30
+# A git hash; the word comes from an image that the user chose.
+_COMMIT = re.compile(r"[0-9a-f]{40,64}")
 _DIGITS = 3
 # Where the end is not known, two digits are as good as steps of a few percent.
 _DIGITS_WITHOUT_END = 2
@@ -70,6 +73,12 @@ def parse_weights(job: JobView) -> str | None:
     """Return the size of the model's weights in GiB as an ended fetch found them; None where it does not tell."""
     weights = _number(parse_object(job.message), "weights") if job.succeeded else None
     return _in_gib(weights, _DIGITS) if weights else None
+
+
+def parse_commit(job: JobView) -> str:
+    """Return the commit of the model's repository that an ended fetch has brought; empty where it does not tell."""
+    commit = parse_object(job.message).get("commit") if job.succeeded else None
+    return commit if isinstance(commit, str) and _COMMIT.fullmatch(commit) else ""
 
 
 def _number(report: dict[str, Any], key: str) -> int | None:

@@ -211,6 +211,18 @@ def test_what_is_fetched_tells_the_weights_and_so_whether_they_fit(defaults):
     assert plan_fetch(pool, seen, DEFAULTS).status.done_gib == "60"
 
 
+@pytest.mark.parametrize(
+    ("told", "known"),
+    [("0123abcd" * 5, "0123abcd" * 5), (None, ""), ("main", ""), ("x" * 40, "")],
+    ids=["a commit", "nothing", "a branch", "no hash"],
+)
+def test_the_fetched_commit_is_known_where_the_fetch_tells_one(told, known):
+    pool = make_pool()
+    result = plan(pool, parse_job(job_of(pool), []))
+    assert result.commit == ""
+    assert plan(pool, done(job_of(pool), commit=told)).commit == known
+
+
 def test_a_failure_stays_says_why_and_what_to_do():
     pool = make_pool()
     result = plan(pool, failed(job_of(pool), "line one\n401 Unauthorized"))
