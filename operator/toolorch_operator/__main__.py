@@ -61,6 +61,7 @@ async def _run(settings: Settings) -> int:
                 lambda: uuid.uuid4().hex,
                 prober,
                 settings.watch_namespace,
+                queue.add,
             )
             try:
                 return await Operator(settings, world, queue).run()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pydantic
@@ -15,10 +15,11 @@ from toolorch_api.meta import StatusModel
 from toolorch_api.modelpool_status import ModelPoolStatus
 from toolorch_operator.cluster import Cluster
 from toolorch_operator.drift import has_drifted, with_applied_hash
+from toolorch_operator.echoes import Echoes
 from toolorch_operator.errors import Invalid, Unavailable
 from toolorch_operator.metrics import Metrics
 from toolorch_operator.owner import Key, build_owner_reference, is_owned, is_owned_by_namesake, parse_owner
-from toolorch_operator.plan import Manifest
+from toolorch_operator.plan import Manifest, Ref
 from toolorch_operator.resources import BY_KIND
 
 log = structlog.get_logger("reconcile")
@@ -34,6 +35,9 @@ class Target:
     raw: dict[str, Any]
     cluster: Cluster
     metrics: Metrics
+    echoes: Echoes = field(default_factory=Echoes)
+    touched: bool = False
+    """Whether its children may no longer be as they were read."""
 
     @property
     def uid(self) -> str:
@@ -46,11 +50,19 @@ class Target:
         log.info(what, key=str(self.key), name=name, **more)
 
 
+async def delete_child(target: Target, ref: Ref) -> None:
+    """Delete a child as it was observed."""
+    target.touched = True
+    await target.cluster.delete(target.key.namespace, ref)
+    target.changed("delete", f"{ref.kind}/{ref.name}")
+
+
 async def create_child(target: Target, manifest: Manifest, live: Live) -> None:
     """Create a child unless it exists."""
     kind, name = manifest["kind"], manifest["metadata"]["name"]
     if (kind, name) in live:
         return
+    target.touched = True
     if await target.cluster.create(target.key.namespace, _with_owner(target, manifest)) is not None:
         target.changed("create", f"{kind}/{name}")
         return
@@ -62,11 +74,13 @@ async def apply_child(target: Target, manifest: Manifest, live: Live) -> None:
     kind, name = manifest["kind"], manifest["metadata"]["name"]
     desired = with_applied_hash(_with_owner(target, manifest))
     # What the list by label did not show may still be there: without our labels, or a stranger's.
+    target.touched = target.touched or (kind, name) not in live
     found = live.get((kind, name)) or await target.cluster.get(BY_KIND[kind], target.key.namespace, name)
     _check_owner(target, manifest, found)
     if found is not None and found["metadata"].get("deletionTimestamp"):
         return
     if has_drifted(desired, found):
+        target.touched = True
         await target.cluster.apply(target.key.namespace, desired)
         target.changed("apply", f"{kind}/{name}")
 
@@ -76,7 +90,9 @@ async def write_status(target: Target, status: Mapping[str, Any]) -> None:
     wanted = _without_nulls(status)
     if _is_same_status(target.key.kind, wanted, target.raw.get("status") or {}):
         return
-    target.raw = await target.cluster.write_status(target.raw, wanted)
+    with target.echoes.writing(target.key) as write:
+        target.raw = await target.cluster.write_status(target.raw, wanted)
+        write.version = target.raw["metadata"].get("resourceVersion", "")
     target.changed("status", str(wanted.get("reason", "")))
 
 

@@ -10,12 +10,13 @@ import structlog
 from aiohttp import web
 
 from toolorch_operator.errors import EdgeError
-from toolorch_operator.handlers import Watch, build_registry, run_watch
+from toolorch_operator.handlers import build_registry, run_watch
 from toolorch_operator.owner import Key
 from toolorch_operator.reconcile import World, reconcile
 from toolorch_operator.resources import OWNERS
 from toolorch_operator.server import serve
 from toolorch_operator.settings import Settings
+from toolorch_operator.watch import Watch
 from toolorch_operator.workqueue import WORKERS, WorkQueue, run_worker
 
 DRAIN_SECONDS = 12.0
@@ -52,9 +53,9 @@ class Operator:
         runner = await self._serve()
         await self._await_kinds()
         unwatch = asyncio.Event()
-        registry = build_registry(
-            Watch(self._queue, self._world.expire), self._world.cluster.credentials, self._watching.set
-        )
+        world = self._world
+        watch_events = Watch(self._queue, world.expire, world.freshness, world.echoes)
+        registry = build_registry(watch_events, world.cluster.credentials, self._watching.set)
         watch = asyncio.create_task(run_watch(registry, self._settings.watch_namespace, unwatch))
         ended, _ = await asyncio.wait([stopping, watch, *self._tasks], return_when=asyncio.FIRST_COMPLETED)
         for task in ended - {stopping}:
@@ -115,6 +116,7 @@ class Operator:
 async def add_all(world: World, queue: WorkQueue, namespace: str) -> None:
     """Have every object reconciled, from a fresh LIST; what was refused is tried again."""
     world.refused.clear()
+    world.freshness.mark_all()
     for resource in OWNERS:
         for item in await world.cluster.list(resource, namespace):
             meta = item["metadata"]

@@ -11,6 +11,7 @@ from toolorch_api import modelpool
 from toolorch_api.modelpool import Engine, ModelPool
 from toolorch_operator.cluster import Cluster
 from toolorch_operator.errors import ClusterError
+from toolorch_operator.freshness import Freshness
 from toolorch_operator.inventory import Inventory
 from toolorch_operator.modelpool.fetch.progress import LOG_LINES
 from toolorch_operator.modelpool.jobs import JOB_SELECTOR, newest_pod, parse_job
@@ -26,28 +27,33 @@ from toolorch_operator.resources import CONFIG_MAPS, DEPLOYMENTS, JOBS, PODS, SE
 class PoolObserver:
     """Observes ModelPools; `prober` asks their servers in the background, `inventory` knows the rest of the cluster."""
 
-    def __init__(self, cluster: Cluster, prober: Prober, inventory: Inventory) -> None:
+    def __init__(self, cluster: Cluster, prober: Prober, inventory: Inventory, freshness: Freshness) -> None:
         self._cluster = cluster
+        self._freshness = freshness
         self._prober = prober
         self._inventory = inventory
 
     async def observe(self, pool: ModelPool) -> Observation[ObservedPool]:
-        """Return a pool's surroundings: four LISTs, and two more where it has Jobs; servers are never waited for."""
+        """Return a pool's surroundings: four LISTs as far as they are out of date, and two more where it has Jobs.
+
+        Servers are never waited for.
+        """
         meta = pool.metadata
+        key = Key(modelpool.KIND, meta.namespace, meta.name)
+        near = self._freshness.around(key, meta.uid, self._cluster)
         selector = children_selector(modelpool.KIND, meta.name)
 
         async def own(resource: Resource) -> dict[str, dict[str, Any]]:
-            return own_children(resource, await self._cluster.list(resource, meta.namespace, selector), meta.uid)
+            return own_children(resource, await near.list(resource, meta.namespace, selector), meta.uid)
 
         (deployments, services, config_maps), raw_pods, jobs, template, _ = await asyncio.gather(
             asyncio.gather(own(DEPLOYMENTS), own(SERVICES), own(CONFIG_MAPS)),
-            self._cluster.list(PODS, meta.namespace, selector),
+            near.list(PODS, meta.namespace, selector),
             self._jobs(pool),
             self._chat_template(pool),
             self._inventory.refresh(),
         )
         pods = [parse_pod(p) for p in raw_pods if is_of_this_life(p, meta)]
-        key = Key(modelpool.KIND, meta.namespace, meta.name)
         # Nothing is awaited from here to the plan: two pools must not both take what one of them can have.
         seen = ObservedPool(
             deployments,

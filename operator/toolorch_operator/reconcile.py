@@ -1,6 +1,7 @@
 """The loop, once for both kinds: observe, plan, carry out, one status write, Events. EDGE.
 
-Everything is read afresh, so it does not matter which event woke it, nor what was lost before a crash.
+An object is read afresh at each look, and what surrounds it wherever an event or an own write may have changed it: it
+does not matter which event woke it, nor what was lost before a crash.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ from typing import Any, Generic, TypeVar
 import pydantic
 import structlog
 
-from toolorch_operator.carry_out import Target, apply_child, create_child, write_status
+from toolorch_operator.carry_out import Target, apply_child, create_child, delete_child, write_status
 from toolorch_operator.cluster import Cluster
 from toolorch_operator.defaults import Defaults
+from toolorch_operator.echoes import Echoes
 from toolorch_operator.errors import Invalid
+from toolorch_operator.freshness import Freshness
 from toolorch_operator.metrics import Metrics
 from toolorch_operator.observation import Observation
 from toolorch_operator.owner import Key
@@ -55,19 +58,33 @@ class World:
     """Says that what is remembered of the whole cluster is out of date."""
     forget: Callable[[Key], None] = lambda key: None
     """Says that an object is gone: its servers are asked no more."""
+    freshness: Freshness = field(default_factory=Freshness)
+    """What is known around each object."""
+    echoes: Echoes = field(default_factory=Echoes)
+    """What this operator wrote itself."""
     refused: dict[Key, int] = field(default_factory=dict)
     """Generation whose children the API server refused: not tried again until it moves, or the next resync."""
 
 
 async def reconcile(key: Key, world: World) -> timedelta | None:
     """Bring one object's world to what its spec says; return when to look again, None: on the next event."""
+    try:
+        return await _reconcile(key, world)
+    except BaseException:
+        # Whatever broke off may have been done, or have rested on what is no longer so.
+        world.freshness.mark(key)
+        raise
+
+
+async def _reconcile(key: Key, world: World) -> timedelta | None:
     raw = await world.cluster.get(BY_KIND[key.kind], key.namespace, key.name)
     if raw is None or raw["metadata"].get("deletionTimestamp"):
         world.refused.pop(key, None)
         world.metrics.forget(key)
-        world.forget(key)
+        for forget in (world.forget, world.freshness.forget, world.echoes.forget):
+            forget(key)
         return None
-    target = Target(key, raw, world.cluster, world.metrics)
+    target = Target(key, raw, world.cluster, world.metrics, world.echoes)
     generation = raw["metadata"].get("generation", 0)
     if world.refused.get(key) == generation:
         return None
@@ -83,12 +100,16 @@ async def reconcile(key: Key, world: World) -> timedelta | None:
     if plan.status is not None:
         brain.note(key, plan.status)
     try:
-        return await carry_out(plan, target, observation, world.clock)
+        after = await carry_out(plan, target, observation, world.clock)
     except Invalid as error:
         world.refused[key] = generation
+        world.freshness.mark(key)
         log.warning("refused", key=str(key), error=str(error))
         await write_status(target, compute_refused_status(target.raw, str(error), world.clock()))
         return None
+    if target.touched:
+        world.freshness.mark(key)
+    return after
 
 
 async def carry_out(
@@ -109,8 +130,7 @@ async def _write(plan: Plan, target: Target, observation: Observation[Any], cloc
     if plan.status_first and plan.status is not None:
         await write_status(target, plan.status)
     for ref in plan.delete:
-        await target.cluster.delete(target.key.namespace, ref)
-        target.changed("delete", f"{ref.kind}/{ref.name}")
+        await delete_child(target, ref)
     for blob in plan.blobs:
         if observation.blobs is not None and await observation.blobs.create(blob.key, blob.body):
             target.changed("blob", blob.key)

@@ -19,10 +19,12 @@ from toolorch_operator.evalrun.evidence import wanted_logs
 from toolorch_operator.evalrun.gate import parse_baseline
 from toolorch_operator.evalrun.observed import ObservedRun, StorageView
 from toolorch_operator.evalrun.output import resolve_output
-from toolorch_operator.evalrun.settled import is_finished
+from toolorch_operator.evalrun.settled import is_finished, is_settled
 from toolorch_operator.evalrun.wants import wanted_facts, wanted_refusals
 from toolorch_operator.facts import Facts
+from toolorch_operator.freshness import Freshness, Surroundings
 from toolorch_operator.observation import Observation, children_selector, is_of_this_life, own_children
+from toolorch_operator.owner import Key
 from toolorch_operator.pod_logs import PodLogs
 from toolorch_operator.resources import (
     CONFIG_MAPS,
@@ -39,8 +41,11 @@ from toolorch_operator.storage import Storage
 class RunObserver:
     """Observes EvalRuns."""
 
-    def __init__(self, cluster: Cluster, storage: Storage, facts: Facts, defaults: Defaults) -> None:
+    def __init__(
+        self, cluster: Cluster, storage: Storage, facts: Facts, defaults: Defaults, freshness: Freshness
+    ) -> None:
         self._cluster = cluster
+        self._freshness = freshness
         self._storage = storage
         self._facts = facts
         self._defaults = defaults
@@ -49,15 +54,19 @@ class RunObserver:
     async def observe(self, run: EvalRun) -> Observation[ObservedRun]:
         """Return what surrounds a run; storage is read last, and only what the brain wants of it."""
         meta = run.metadata
-        selector = children_selector(evalrun.KIND, meta.name)
+        key, selector = Key(evalrun.KIND, meta.namespace, meta.name), children_selector(evalrun.KIND, meta.name)
+        near = self._freshness.around(key, meta.uid, self._cluster)
+        if is_settled(run.status):
+            # Only a resync or a change of its spec comes by again, and there may be thousands of such runs.
+            self._freshness.forget(key)
         output = resolve_output(run, self._defaults)
         raw_jobs, raw_pods, raw_maps, pools, secret, baseline = await asyncio.gather(
-            self._cluster.list(JOBS, meta.namespace, selector),
-            self._cluster.list(PODS, meta.namespace, selector),
-            self._cluster.list(CONFIG_MAPS, meta.namespace, selector),
-            self._pools(run),
-            self._secret(meta.namespace, output.secret if output else ""),
-            self._baseline(run),
+            near.list(JOBS, meta.namespace, selector),
+            near.list(PODS, meta.namespace, selector),
+            near.list(CONFIG_MAPS, meta.namespace, selector),
+            _read_pools(near, run),
+            _read_secret(near, meta.namespace, output.secret if output else ""),
+            self._baseline(near, run),
         )
         jobs = own_children(JOBS, raw_jobs, meta.uid)
         maps = own_children(CONFIG_MAPS, raw_maps, meta.uid)
@@ -77,6 +86,8 @@ class RunObserver:
             folder = self._storage.open(output.root, secret)
             view = await self._facts.read(folder, output.root, wanted_facts(run, seen))
         except StorageError as error:
+            # The next try may be with other keys.
+            near.mark(SECRETS)
             return Observation(replace(seen, storage=StorageView(reachable=False, error=str(error))), live)
         # A pod's last word may quote what it was given.
         pods = tuple(replace(pod, message=folder.blank(pod.message)) for pod in seen.pods)
@@ -94,27 +105,32 @@ class RunObserver:
                 texts[name] = run_views.parse_refusal(await self._cluster.list(EVENTS, namespace, fields=fields))
         return {name: text for name, text in texts.items() if text}
 
-    async def _pools(self, run: EvalRun) -> dict[str, run_views.PoolView]:
-        names = run.spec.roles.pools()
-        found = await asyncio.gather(*(self._cluster.get(MODEL_POOLS, run.metadata.namespace, n) for n in names))
-        return {name: run_views.parse_pool(raw) for name, raw in zip(names, found, strict=True) if raw is not None}
-
-    async def _baseline(self, run: EvalRun) -> Baseline | None:
+    async def _baseline(self, near: Surroundings, run: EvalRun) -> Baseline | None:
         """Return what the gate compares with; None without a gate, and where nobody asks any more."""
         gate = run.spec.gate
         if gate is None or is_finished(run.status):
             return None
-        raw = await self._cluster.get(EVAL_RUNS, run.metadata.namespace, gate.baseline)
-        return parse_baseline(run, raw, self._defaults)
+        found = parse_baseline(run, await near.get(EVAL_RUNS, run.metadata.namespace, gate.baseline), self._defaults)
+        if found is not None and found.problem:
+            # No event tells this run that the other one is complete.
+            near.mark(EVAL_RUNS)
+        return found
 
-    async def _secret(self, namespace: str, name: str) -> dict[str, str] | None:
-        """Return a Secret's keys decoded, nothing where none is named, None where it does not exist."""
-        if not name:
-            return {}
-        raw = await self._cluster.get(SECRETS, namespace, name)
-        if raw is None:
-            return None
-        return {key: _decode(value) for key, value in (raw.get("data") or {}).items()}
+
+async def _read_pools(near: Surroundings, run: EvalRun) -> dict[str, run_views.PoolView]:
+    names = run.spec.roles.pools()
+    found = await asyncio.gather(*(near.get(MODEL_POOLS, run.metadata.namespace, name) for name in names))
+    return {name: run_views.parse_pool(raw) for name, raw in zip(names, found, strict=True) if raw is not None}
+
+
+async def _read_secret(near: Surroundings, namespace: str, name: str) -> dict[str, str] | None:
+    """Return a Secret's keys decoded, nothing where none is named, None where it does not exist."""
+    if not name:
+        return {}
+    raw = await near.get(SECRETS, namespace, name)
+    if raw is None:
+        return None
+    return {key: _decode(value) for key, value in (raw.get("data") or {}).items()}
 
 
 def _decode(value: str) -> str:

@@ -11,11 +11,14 @@ from toolorch_api.evalrun import EvalRun
 from toolorch_api.modelpool import ModelPool
 from toolorch_operator.cluster import Cluster
 from toolorch_operator.defaults import Defaults
+from toolorch_operator.echoes import Echoes
 from toolorch_operator.evalrun.plan import plan as plan_run
 from toolorch_operator.facts import Facts
+from toolorch_operator.freshness import Freshness
 from toolorch_operator.inventory import Inventory
 from toolorch_operator.metrics import Metrics
 from toolorch_operator.modelpool.plan import plan as plan_pool
+from toolorch_operator.owner import Key
 from toolorch_operator.pool_observer import PoolObserver
 from toolorch_operator.prober import Prober
 from toolorch_operator.reconcile import Brain, World
@@ -31,13 +34,33 @@ def build_world(
     token: Callable[[], str],
     prober: Prober,
     namespace: str = "",
+    wake: Callable[[Key], None] = lambda key: None,
 ) -> World:
-    """Return the world of a real operator; `namespace` is the only one that is watched, empty: all are."""
+    """Return the world of a real operator; `namespace` is the only one that is watched, empty: all are.
+
+    `wake` is called for an object that somebody else wrote while it was being written here.
+    """
     inventory = Inventory(cluster, clock, namespace)
-    pools = PoolObserver(cluster, prober, inventory)
-    runs = RunObserver(cluster, Storage(metrics), Facts(token), defaults)
+    freshness = Freshness()
+    pools = PoolObserver(cluster, prober, inventory, freshness)
+    runs = RunObserver(cluster, Storage(metrics), Facts(token), defaults, freshness)
     brains: Mapping[str, Brain[Any, Any]] = {
         modelpool.KIND: Brain(ModelPool.model_validate, pools.observe, plan_pool, inventory.note),
         evalrun.KIND: Brain(EvalRun.model_validate, runs.observe, plan_run),
     }
-    return World(cluster, brains, defaults, clock, metrics, expire=inventory.expire, forget=prober.forget)
+
+    def wake_afresh(key: Key) -> None:
+        freshness.mark(key)
+        wake(key)
+
+    return World(
+        cluster,
+        brains,
+        defaults,
+        clock,
+        metrics,
+        expire=inventory.expire,
+        forget=prober.forget,
+        freshness=freshness,
+        echoes=Echoes(wake_afresh),
+    )

@@ -10,7 +10,7 @@ import pytest
 
 from toolorch_operator.cluster import Credentials
 from toolorch_operator.errors import Unavailable
-from toolorch_operator.handlers import Watch, build_registry, build_settings
+from toolorch_operator.handlers import build_registry, build_settings
 from toolorch_operator.lifecycle import add_all
 from toolorch_operator.modelpool.observed import Probe, ServedModel
 from toolorch_operator.models import probe
@@ -21,6 +21,7 @@ from toolorch_operator.reconcile import World
 from toolorch_operator.recorder import build_event, post_event
 from toolorch_operator.server import serve
 from toolorch_operator.tunnel import TunnelTransport
+from toolorch_operator.watch import Watch
 
 POOL = Key("ModelPool", "default", "pool")
 RUN = Key("EvalRun", "default", "run")

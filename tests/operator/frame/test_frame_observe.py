@@ -11,8 +11,11 @@ from toolorch_api.evalrun import EvalRun
 from toolorch_api.modelpool import ModelPool
 from toolorch_operator.defaults import Defaults
 from toolorch_operator.facts import Facts
+from toolorch_operator.freshness import Freshness
 from toolorch_operator.inventory import Inventory
+from toolorch_operator.owner import Key
 from toolorch_operator.pool_observer import PoolObserver
+from toolorch_operator.resources import PODS
 from toolorch_operator.run_observer import RunObserver
 from toolorch_operator.storage import Storage
 
@@ -59,23 +62,36 @@ class Prober:
         return {}
 
 
-def observer(frame, cluster, prober=None):
+def observer(frame, cluster, prober=None, freshness=None):
     inventory = Inventory(cluster, lambda: datetime(2026, 1, 2, 4, tzinfo=UTC))
-    return PoolObserver(cluster, prober or Prober(), inventory)
+    return PoolObserver(cluster, prober or Prober(), inventory, freshness or Freshness())
 
 
 async def test_a_pool_costs_four_lists_and_shares_the_listing_of_the_cluster(frame):
-    cluster, prober = Counting(frame.cluster(build_pod(frame))), Prober()
-    pools = observer(frame, cluster, prober)
+    cluster, prober, freshness = Counting(frame.cluster(build_pod(frame))), Prober(), Freshness()
+    pools = observer(frame, cluster, prober, freshness)
     pool = ModelPool.model_validate(frame.pool())
     await pools.observe(pool)
     own = ["list configmaps", "list deployments", "list pods", "list services"]
     shared = ["list evalruns", "list modelpools", "list nodes", "list pods", "list resourcequotas"]
     assert sorted(cluster.requests) == sorted([*own, *shared])
     cluster.requests.clear()
+    freshness.mark_all()
     await pools.observe(pool)
     assert sorted(cluster.requests) == own
     assert prober.asked == [("ModelPool/default/pool", "default", "http://10.0.0.1:8000/v1")] * 2
+
+
+async def test_a_pool_that_no_event_was_about_costs_nothing_more(frame):
+    cluster, freshness = Counting(frame.cluster(build_pod(frame))), Freshness()
+    pools, pool = observer(frame, cluster, freshness=freshness), ModelPool.model_validate(frame.pool())
+    first = await pools.observe(pool)
+    cluster.requests.clear()
+    assert (await pools.observe(pool)).seen.pods == first.seen.pods
+    assert cluster.requests == []
+    freshness.mark(Key("ModelPool", "default", "pool"), PODS)
+    await pools.observe(pool)
+    assert cluster.requests == ["list pods"]
 
 
 @pytest.mark.parametrize(
@@ -93,10 +109,12 @@ async def test_what_a_pool_costs_more(frame, spec, more):
     cluster = Counting(frame.cluster())
     manifest = frame.pool()
     manifest["spec"] |= spec
-    pools = observer(frame, cluster)
+    freshness = Freshness()
+    pools = observer(frame, cluster, freshness=freshness)
     await pools.observe(ModelPool.model_validate(frame.pool()))
     usual = len(cluster.requests)
     cluster.requests.clear()
+    freshness.mark_all()
     await pools.observe(ModelPool.model_validate(manifest))
     own = ["list configmaps", "list deployments", "list pods", "list services"]
     assert usual == 9
@@ -120,10 +138,10 @@ def build_secret(**values):
     return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s3"}, "data": encoded}
 
 
-def run_observer(frame, cluster, uri="memory://evals/runs", secret=""):
+def run_observer(frame, cluster, uri="memory://evals/runs", secret="", freshness=None):
     metrics = frame.metrics()
     defaults = Defaults("v", "e", output_uri=uri, output_secret=secret)
-    return RunObserver(cluster, Storage(metrics), Facts(lambda: "token"), defaults), metrics
+    return RunObserver(cluster, Storage(metrics), Facts(lambda: "token"), defaults, freshness or Freshness()), metrics
 
 
 async def test_a_run_that_has_not_begun_sees_pools_and_proves_that_storage_is_writable(frame):

@@ -5,6 +5,7 @@ import pytest
 from toolorch_api.evalrun import EvalRun
 from toolorch_operator.errors import Denied
 from toolorch_operator.facts import Facts
+from toolorch_operator.freshness import Freshness
 from toolorch_operator.run_observer import RunObserver
 from toolorch_operator.storage import Storage
 
@@ -49,7 +50,7 @@ async def test_events_are_read_for_a_job_that_lacks_pods(frame, status, events, 
     started = {"startTime": "2026-01-02T03:04:05Z", **status}
     cluster = Cluster(frame.cluster(build_job(frame, **started)), events)
     metrics = frame.metrics()
-    observer = RunObserver(cluster, Storage(metrics), Facts(lambda: "token"), frame.defaults)
+    observer = RunObserver(cluster, Storage(metrics), Facts(lambda: "token"), frame.defaults, Freshness())
     observed = await observer.observe(EvalRun.model_validate(frame.run()))
     assert observed.seen.refusals == refusals
     wanted = "involvedObject.kind=Job,involvedObject.uid=job-uid,reason=FailedCreate"

@@ -1,0 +1,104 @@
+"""What the looks at each object have read of the cluster, kept until something says that it has changed. EDGE.
+
+It saves requests and decides nothing: what is kept is what the API server itself answered, never a watch event's body.
+An event marks what it is about, and that is read again; so is all of it after a write of a child, an error, a resync,
+and in time by itself, since an event can be lost.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+from toolorch_operator.owner import Key
+from toolorch_operator.resources import CHILDREN, Objects, Resource
+
+CHILD_AGE = 60.0
+"""Seconds that own children are believed without an event: so long a lost one holds up a run."""
+OTHER_AGE = 300.0
+"""Seconds for what others own, which a resync reads as seldom; where it does not work it is read again at once."""
+
+T = TypeVar("T")
+Part = tuple[Resource, str, str]
+"""Resource, namespace, and selector or name."""
+
+
+class Reader(Protocol):
+    """The part of the cluster that is read."""
+
+    async def get(self, resource: Resource, namespace: str, name: str) -> dict[str, Any] | None:
+        """Return an object, or None where there is none."""
+
+    async def list(self, resource: Resource, namespace: str = "", selector: str = "", fields: str = "") -> Objects:
+        """Return all objects of a namespace that a label selector selects."""
+
+
+@dataclass(slots=True)
+class Surroundings:
+    """What one object's looks have read; a reading that is under way when it is marked is used once and not kept."""
+
+    uid: str
+    reader: Reader
+    clock: Callable[[], float]
+    _kept: dict[Part, tuple[float, Any]] = field(default_factory=dict)
+    _under_way: dict[Part, object] = field(default_factory=dict)
+
+    async def get(self, resource: Resource, namespace: str, name: str) -> dict[str, Any] | None:
+        """Return an object as it was last read; one that was not there is asked for again."""
+        return await self._read((resource, namespace, name), lambda: self.reader.get(resource, namespace, name))
+
+    async def list(self, resource: Resource, namespace: str, selector: str) -> Objects:
+        """Return the objects of a namespace that a selector selects, as they were last listed."""
+        part = (resource, namespace, selector)
+        return await self._read(part, lambda: self.reader.list(resource, namespace, selector))
+
+    def mark(self, *resources: Resource) -> None:
+        """Have what was read of these resources, of all where none is named, read again."""
+        for part in {*self._kept, *self._under_way}:
+            if not resources or part[0] in resources:
+                self._kept.pop(part, None)
+                self._under_way.pop(part, None)
+
+    async def _read(self, part: Part, fetch: Callable[[], Awaitable[T]]) -> T:
+        began, held = self.clock(), self._kept.get(part)
+        if held is not None and began - held[0] < (CHILD_AGE if part[0] in CHILDREN else OTHER_AGE):
+            value: T = held[1]
+            return value
+        token = self._under_way[part] = object()
+        value = await fetch()
+        if self._under_way.get(part) is token:
+            del self._under_way[part]
+            if value is not None:
+                self._kept[part] = (began, value)
+        return value
+
+
+class Freshness:
+    """The surroundings of every object that is looked at."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._around: dict[Key, Surroundings] = {}
+
+    def around(self, key: Key, uid: str, reader: Reader) -> Surroundings:
+        """Return what is known around an object; nothing is taken over from an earlier one of its name."""
+        held = self._around.get(key)
+        if held is None or held.uid != uid:
+            held = self._around[key] = Surroundings(uid, reader, self._clock)
+        return held
+
+    def mark(self, key: Key, *resources: Resource) -> None:
+        """Have what was read around an object read again: of these resources, of all where none is named."""
+        if key in self._around:
+            self._around[key].mark(*resources)
+
+    def mark_all(self) -> None:
+        """Have everything around all objects read again."""
+        for surroundings in self._around.values():
+            surroundings.mark()
+
+    def forget(self, key: Key) -> None:
+        """Keep nothing of an object that is gone, or of which nothing is left to be done."""
+        self._around.pop(key, None)
