@@ -66,6 +66,7 @@ async def build_shard(
 ) -> Shard:
     """Read what is to be done and put the shard's parts together; raises BadInputError, StorageError."""
     manifest, assignment = await read_plan(run, settings, results)
+    await chat.check_answers()
     # Local pods of one name may follow each other: what one gave back, the next one may hold.
     start = f"{settings.pod}-{uuid.uuid4().hex[:8]}"
     place = Place(run.spec_hash, settings.attempt, settings.shard, start)
