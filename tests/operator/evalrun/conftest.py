@@ -20,6 +20,7 @@ from toolorch_operator.evalrun.observed import ObservedRun, PodLog, StorageView,
 from toolorch_operator.evalrun.plan import plan
 from toolorch_operator.evalrun.pods import INDEX
 from toolorch_operator.evalrun.wants import wanted_facts
+from toolorch_operator.plan import Plan
 
 NOW = datetime(2026, 11, 20, 12, 0, 0, tzinfo=UTC)
 DEFAULTS = Defaults(
@@ -122,6 +123,9 @@ class World:
     def get(self, key, model):
         return model.model_validate_json(self.storage[key]) if key in self.storage else None
 
+    def get_json(self, key):
+        return json.loads(self.storage[key])
+
     def deaths(self):
         return {key: self.get(key, Death) for key in self.keys("deaths/")}
 
@@ -133,6 +137,10 @@ class World:
 
     def plan(self):
         return plan(self.run, self.observe(), self.now, DEFAULTS)
+
+    def rests(self):
+        """Whether the operator would do nothing now but wait, if only until its children are to go."""
+        return replace(self.plan(), requeue_after=None) == Plan()
 
     def tick(self, crash_after=None):
         """One reconcile; the operator dies after `crash_after` writes."""
