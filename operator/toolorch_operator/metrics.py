@@ -63,9 +63,9 @@ class Metrics:
         """Count a request to the API server; `code` is the HTTP status, or the name of what broke."""
         self.api.labels(verb, resource, str(code)).inc()
 
-    def count_storage(self, operation: str, outcome: str) -> None:
-        """Count a request to object storage."""
-        self.storage.labels(operation, outcome).inc()
+    def count_storage(self, operation: str, outcome: str, requests: int = 1) -> None:
+        """Count requests to object storage: a listing is one per page."""
+        self.storage.labels(operation, outcome).inc(requests)
 
     def show_status(self, key: Key, status: Mapping[str, Any]) -> None:
         """Show an object's conditions, replicas and units as its status says them."""

@@ -114,7 +114,9 @@ class Folder:
                 entries += [Entry(o["path"][cut:], _version(o), o["size"]) for o in page]
             return entries
 
-        return await self._request("list", pages)
+        entries = await self._request("list", pages)
+        self.metrics.count_storage("list", "ok", max(0, len(entries) - 1) // PAGE)
+        return entries
 
     async def probe(self, token: str) -> bool:
         """Prove that storage is writable, and tell whether its create-only PUT has exactly one winner.

@@ -62,6 +62,23 @@ async def test_a_store_is_probed_once_with_one_winner_and_left_clean(folder, fra
     assert requests(frame, metrics) == {("put", "ok"): 32.0, ("delete", "ok"): 1.0, ("list", "ok"): 1.0}
 
 
+@pytest.mark.parametrize(
+    ("objects", "count"),
+    [
+        pytest.param(0, 1.0, id="one for none"),
+        pytest.param(1000, 1.0, id="one for a full page"),
+        pytest.param(1001, 2.0, id="two for more"),
+    ],
+)
+async def test_a_listing_counts_as_one_request_per_page(frame, objects, count):
+    metrics = frame.metrics()
+    store = Storage(metrics).open("memory://evals/run-1234", {})
+    for i in range(objects):
+        obstore.put(store.store, f"{store.name}/results/{i}.json", b"")
+    assert len(await store.list("results/")) == objects
+    assert requests(frame, metrics) == {("list", "ok"): count}
+
+
 async def test_runs_of_one_output_share_a_store(frame):
     storage = Storage(frame.metrics())
     first, second = storage.open("memory://evals/a", {}), storage.open("memory://evals/b", {})
