@@ -64,7 +64,5 @@ def check_answers(role: str, player: Role, window: int | None) -> None:
     if asked is None or window is None or asked < window:
         return
     field = f"roles.{role}" if role in ("agent", "user", "judge") else f"roles.experts.{role}"
-    sentence = (
-        f"{field}.maxTokens is {asked}, and pool {player.pool} serves prompt and answer of {window} tokens in all"
-    )
+    sentence = f"{field}.maxTokens is {asked}, but prompt and answer have {window} tokens in all at pool {player.pool}"
     raise BadInputError("MaxTokensTooLarge", sentence)
