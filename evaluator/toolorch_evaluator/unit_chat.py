@@ -51,6 +51,7 @@ class UnitChat:
         messages: Sequence[Mapping[str, Any]],
         tools: Sequence[Mapping[str, Any]] = (),
         seed: int | None = None,
+        wants: Mapping[str, Any] | None = None,
     ) -> Reply:
         """Ask the role's model for its next message: see `Ask`."""
         player = self._chat.roles.get(role)
@@ -61,7 +62,7 @@ class UnitChat:
             self.account.tools_offered = True
         call = Call(self._unit, role, n, player.pool)
         try:
-            outcome = await self._try_until_settled(call, self._request(call, player, messages, tools, seed))
+            outcome = await self._try_until_settled(call, self._request(call, player, messages, tools, seed, wants))
             return self._settle(call, outcome)
         finally:
             if call.answer is None and call.endpoint:
@@ -75,10 +76,11 @@ class UnitChat:
         messages: Sequence[Mapping[str, Any]],
         tools: Sequence[Mapping[str, Any]],
         seed: int | None,
+        wants: Mapping[str, Any] | None,
     ) -> Request:
-        run = self._chat.run
+        run, temperature = self._chat.run, self._chat.default_temperature
         return Request(
-            body=build_body(player, run.pools[call.pool], messages, tools, seed, self._chat.default_temperature),
+            body=build_body(player, run.pools[call.pool], messages, tools, seed, temperature, wants),
             id=f"{run.name}/{self._unit.key}/{call.role}/{call.n}",
             seconds=run.spec.deadlines.call_seconds,
             stream=player.stream,

@@ -38,16 +38,22 @@ def build_body(
     tools: Sequence[Mapping[str, Any]],
     seed: int | None,
     default_temperature: float | None,
+    wants: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Build the request of one call; a setting that nobody gave is left to the server."""
-    temperature = default_temperature if role.temperature is None else float(role.temperature)
-    settings = {"temperature": temperature, "max_tokens": role.max_tokens, "seed": seed}
+    """Build the request of one call; a setting that nobody gave is left to the server.
+
+    `wants` is what the benchmark means, as `Ask` has it.
+    """
+    given = {"temperature": default_temperature, **(wants or {})}
+    own = {"temperature": None if role.temperature is None else float(role.temperature), "max_tokens": role.max_tokens}
+    settings = {name: given.get(name) if own[name] is None else own[name] for name in own} | {"seed": seed}
+    kwargs = {**given.get("chat_template_kwargs", {}), **pool.chat_template_kwargs}
     return {
         "model": pool.served_model_name,
         "messages": messages,
         **{name: value for name, value in settings.items() if value is not None},
-        **({"tools": tools, "tool_choice": role.tool_choice} if tools else {}),
-        **({"chat_template_kwargs": pool.chat_template_kwargs} if pool.chat_template_kwargs else {}),
+        **({"tools": tools, "tool_choice": given.get("tool_choice") or role.tool_choice} if tools else {}),
+        **({"chat_template_kwargs": kwargs} if kwargs else {}),
     }
 
 

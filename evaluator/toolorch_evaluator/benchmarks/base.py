@@ -65,10 +65,13 @@ class Ask(Protocol):
         messages: Sequence[Mapping[str, Any]],
         tools: Sequence[Mapping[str, Any]] = (),
         seed: int | None = None,
+        wants: Mapping[str, Any] | None = None,
     ) -> Reply:
         """Ask the role's model for its next message.
 
-        `messages` and `tools` are in OpenAI chat-completions form. Raises ModelError, ContextWindowExceededError or
+        `messages` and `tools` are in OpenAI chat-completions form. `wants` is what the benchmark means by a call
+        (temperature, max_tokens, tool_choice, chat_template_kwargs); what the spec says itself wins, but for
+        tool_choice. Raises ModelError, ContextWindowExceededError or
         InvalidReplyError.
         """
         ...

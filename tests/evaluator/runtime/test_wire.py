@@ -54,3 +54,19 @@ def test_arguments_that_are_no_object_are_the_models_doing_and_have_cost_their_t
 def test_a_body_that_is_no_completion_is_the_servers_doing(body):
     with pytest.raises(NotACompletionError):
         parse_answer(body)
+
+
+def test_what_a_benchmark_means_yields_to_the_spec_but_for_the_tool_choice():
+    pool = PoolInput(model="m", served_model_name="m", chat_template_kwargs={"enable_thinking": True})
+    wants = {
+        "temperature": 0.2,
+        "max_tokens": 8000,
+        "tool_choice": "required",
+        "chat_template_kwargs": {"enable_thinking": False, "x": 1},
+    }
+    tools = [{"type": "function"}]
+    meant = build_body(Role(pool="p"), pool, [], tools, None, 0.0, wants)
+    assert (meant["temperature"], meant["max_tokens"], meant["tool_choice"]) == (0.2, 8000, "required")
+    assert meant["chat_template_kwargs"] == {"enable_thinking": True, "x": 1}
+    said = build_body(Role(pool="p", temperature="1.0", max_tokens=5), pool, [], tools, None, 0.0, wants)
+    assert (said["temperature"], said["max_tokens"], said["tool_choice"]) == (1.0, 5, "required")

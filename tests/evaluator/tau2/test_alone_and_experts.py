@@ -29,8 +29,8 @@ class Scripted:
         self.replies = {role.replace("_", "-"): list(given) for role, given in replies.items()}
         self.asked = []
 
-    async def __call__(self, role, messages, tools=(), seed=None, tool_choice=None):
-        self.asked.append((role, list(messages), [t["function"]["name"] for t in tools], tool_choice))
+    async def __call__(self, role, messages, tools=(), seed=None, wants=None):
+        self.asked.append((role, list(messages), [t["function"]["name"] for t in tools], wants))
         reply = self.replies[role].pop(0)
         if isinstance(reply, Exception):
             raise reply
@@ -72,11 +72,11 @@ async def test_alone_an_agent_reads_the_ticket_and_has_the_tools_of_both_sides_a
     task = dataset.task("telecom", dataset.splits("telecom")["small"][0])
     ask = Scripted(agent=[Reply(None, (call("toggle_airplane_mode"), call("done", 2)))])
     transcript = await converse(ask, spec(domains=["telecom"], solo=True, policy="workflow"), "telecom", task.id)
-    [(_, messages, tools, choice)] = ask.asked
+    [(_, messages, tools, wants)] = ask.asked
     assert task.ticket in messages[0]["content"]
     assert dataset.policy("telecom", "workflow", True) in messages[0]["content"]
     assert {"get_customer_by_id", "toggle_airplane_mode", "done"} <= set(tools)
-    assert choice == "required"
+    assert wants == {"tool_choice": "required"}
     assert [m["content"] for m in transcript["messages"]] == ["###STOP###"], "nothing beside done is carried out"
 
 

@@ -87,7 +87,7 @@ class Team:
     async def _ask(self, role: str, prompt: str, history: Sequence[Mapping[str, Any]], tools: Tools) -> Reply:
         messages = [{"role": "system", "content": prompt}, *history]
         # An agent without experts is not helped: that its context was too small is its result.
-        forced = {"tool_choice": "required"} if self.must_call else {}
+        forced = {"wants": {"tool_choice": "required"}} if self.must_call else {}
         shares = [s for s in SHARES if s <= self._shares.get(role, 1.0)] if self.experts else [1.0]
         for share in shares:
             try:
