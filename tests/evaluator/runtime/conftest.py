@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -141,9 +141,13 @@ class World:
     settings: Settings
     results: Results
 
-    def point(self, *servers: ModelServer, pool: str = "pool-a", ready: bool = True) -> None:
-        """Make these servers the pool's endpoints."""
-        endpoints = [{"name": f"{pool}-{i}", "url": s.url, "ready": ready} for i, s in enumerate(servers)]
+    def point(
+        self, *servers: ModelServer, pool: str = "pool-a", ready: bool = True, unready: Collection[int] = ()
+    ) -> None:
+        """Make these servers the pool's endpoints; those at `unready` are not ready."""
+        endpoints = [
+            {"name": f"{pool}-{i}", "url": s.url, "ready": ready and i not in unready} for i, s in enumerate(servers)
+        ]
         path = self.folder / "input" / "pools" / pool / "endpoints.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         fresh = path.with_suffix(".new")

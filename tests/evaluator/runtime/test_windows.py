@@ -136,8 +136,8 @@ def window_of(size, prompt, complete, counts=True):
         return (
             400,
             (
-                f"This model's maximum context length is {size} tokens. However, you requested {asked} output tokens and "
-                f"your prompt contains {told} input tokens"
+                f"This model's maximum context length is {size} tokens. However, you requested {asked} output tokens "
+                f"and your prompt contains {told} input tokens"
             ),
             {},
         )
