@@ -1,0 +1,203 @@
+"""Which events wake whom: none that only tells of an own write, or of nothing that a brain reads."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+
+from toolorch_operator.carry_out import Target, write_status
+from toolorch_operator.echoes import VERSIONS_KEPT, Echoes
+from toolorch_operator.errors import Unavailable
+from toolorch_operator.freshness import Freshness
+from toolorch_operator.owner import Key
+from toolorch_operator.resources import CONFIG_MAPS, JOBS, MODEL_POOLS, PODS
+from toolorch_operator.watch import BURST, COALESCE, Watch
+
+POOL = Key("ModelPool", "default", "pool")
+RUN = Key("EvalRun", "default", "run")
+
+
+class Queue:
+    def __init__(self):
+        self.added = []
+
+    def add(self, key, after=0.0):
+        self.added.append((key, after))
+
+
+class Marks(Freshness):
+    """Remembers what was marked."""
+
+    def __init__(self):
+        super().__init__()
+        self.marked = []
+
+    def mark(self, key, *resources):
+        self.marked.append((key, *resources))
+
+
+@pytest.fixture
+def watch():
+    queue, marks, woken = Queue(), Marks(), []
+    echoes = Echoes(woken.append)
+    made = Watch(queue, freshness=marks, echoes=echoes)
+    return made, queue, marks, echoes, woken
+
+
+def version(raw, number, **status):
+    changed = copy.deepcopy(raw)
+    changed["metadata"]["resourceVersion"] = number
+    return changed | ({"status": status} if status else {})
+
+
+def child(frame, kind, name, **more):
+    made = frame.child(kind, name, **more)
+    made["metadata"]["labels"] |= {"toolorch.dev/kind": "EvalRun", "toolorch.dev/name": "run"}
+    return made
+
+
+async def test_the_event_of_an_own_status_write_wakes_no_run(frame, watch):
+    made, queue, marks, echoes, woken = watch
+    with echoes.writing(RUN) as write:
+        write.version = "7"
+    await made.own(body=version(frame.run(), "7"), type="MODIFIED")
+    assert (queue.added, woken) == ([(POOL, COALESCE), (Key("ModelPool", "default", "user"), COALESCE)], [])
+    assert (RUN,) not in marks.marked
+    await made.own(body=version(frame.run(), "8"), type="MODIFIED")
+    assert queue.added[-1] == (RUN, 0.0)
+    assert marks.marked[-1] == (RUN,)
+
+
+@pytest.mark.parametrize("type_", [None, "ADDED", "DELETED"])
+async def test_a_listing_a_creation_and_a_deletion_are_never_taken_for_an_echo(frame, watch, type_):
+    made, queue, _, echoes, _ = watch
+    with echoes.writing(RUN) as write:
+        write.version = "7"
+    await made.own(body=version(frame.run(), "7"), type=type_)
+    assert (RUN, 0.0) in queue.added
+
+
+@pytest.mark.parametrize(
+    ("seen", "answer", "woken"),
+    [
+        pytest.param(["7"], "7", [], id="the event of the write itself"),
+        pytest.param(["7", "8"], "7", [RUN], id="and somebody else's after it"),
+        pytest.param(["6"], "", [RUN], id="a write that was refused since somebody else wrote"),
+        pytest.param([], "7", [], id="none"),
+    ],
+)
+async def test_an_event_that_is_ahead_of_the_answer_waits_for_it(frame, watch, seen, answer, woken):
+    made, queue, _, echoes, told = watch
+    with echoes.writing(RUN) as write:
+        for number in seen:
+            await made.own(body=version(frame.run(), number), type="MODIFIED")
+        assert (RUN, 0.0) not in queue.added
+        write.version = answer
+    assert told == woken
+
+
+async def test_a_status_write_tells_its_version_and_one_that_fails_lets_the_event_through(frame):
+    woken = []
+    cluster, echoes = frame.cluster(frame.run()), Echoes(woken.append)
+    target = Target(RUN, await cluster.get(type("R", (), {"kind": "EvalRun"}), "", "run"), cluster, frame.metrics())
+    target.echoes = echoes
+    await write_status(target, {"reason": "Planning"})
+    assert echoes.is_own(RUN, cluster.find("EvalRun", "run")["metadata"]["resourceVersion"])
+    cluster.failures["status Running"] = Unavailable("timeout")
+
+    class Racing:
+        async def write_status(self, manifest, status):
+            assert echoes.is_own(RUN, "9")
+            return await cluster.write_status(manifest, status)
+
+    target.cluster = Racing()
+    with pytest.raises(Unavailable):
+        await write_status(target, {"reason": "Running"})
+    assert woken == [RUN]
+
+
+def test_few_versions_are_remembered_and_none_of_an_object_that_is_gone():
+    echoes = Echoes()
+    for number in range(VERSIONS_KEPT + 1):
+        with echoes.writing(RUN) as write:
+            write.version = str(number)
+    assert [echoes.is_own(RUN, str(n)) for n in range(VERSIONS_KEPT + 1)] == [False, *[True] * VERSIONS_KEPT]
+    echoes.forget(RUN)
+    assert not echoes.is_own(RUN, str(VERSIONS_KEPT))
+
+
+async def test_a_pool_looks_at_its_own_status_and_keeps_its_children(frame, watch):
+    made, queue, marks, echoes, _ = watch
+    with echoes.writing(POOL) as write:
+        write.version = "7"
+    await made.own(body=version(frame.pool(), "7"), type="MODIFIED")
+    assert queue.added == [(POOL, 0.0)]
+    assert marks.marked == []
+
+
+def pod(frame, phase="Pending", version="1", **state):
+    made = child(frame, "Pod", "run-a1-0")
+    made["metadata"]["resourceVersion"] = version
+    return made | {"status": {"phase": phase, "containerStatuses": [{"state": state}] if state else []}}
+
+
+async def test_of_a_pods_events_those_wake_its_run_that_show_what_the_brain_reads(frame, watch):
+    made, queue, marks, *_ = watch
+    events = [
+        (pod(frame), "ADDED", BURST),
+        (pod(frame, version="2"), "MODIFIED", None),
+        (pod(frame, waiting={"reason": "ContainerCreating"}), "MODIFIED", None),
+        (pod(frame, "Running", running={}), "MODIFIED", BURST),
+        (pod(frame, "Running", "9", running={"startedAt": "2026-01-02T03:04:05Z"}), "MODIFIED", None),
+        (pod(frame, "Failed", terminated={"exitCode": 137}), "MODIFIED", COALESCE),
+        (pod(frame, "Failed", terminated={"exitCode": 137}), "MODIFIED", None),
+        (pod(frame, "Failed", terminated={"exitCode": 137}), None, COALESCE),
+        (pod(frame, "Failed", terminated={"exitCode": 137}), "DELETED", COALESCE),
+    ]
+    for body, type_, after in events:
+        queue.added.clear()
+        marks.marked.clear()
+        await made.child(body=body, type=type_)
+        assert queue.added == ([] if after is None else [(RUN, after)])
+        assert marks.marked == ([] if after is None else [(RUN, PODS)])
+
+
+@pytest.mark.parametrize(
+    ("kind", "marked"),
+    [
+        pytest.param("Job", (JOBS, PODS), id="a Job's event: its pods may be told of later"),
+        pytest.param("ConfigMap", (CONFIG_MAPS,), id="a ConfigMap's: each, since all of it counts"),
+    ],
+)
+async def test_what_an_event_puts_out_of_date(frame, watch, kind, marked):
+    made, queue, marks, *_ = watch
+    await made.child(body=child(frame, kind, "c"), type="MODIFIED")
+    assert marks.marked == [(RUN, *marked)]
+    assert [key for key, _ in queue.added] == [RUN]
+
+
+async def test_an_event_that_cannot_be_read_wakes_all_the_same(frame, watch):
+    made, queue, *_ = watch
+    for _ in range(2):
+        await made.child(body=child(frame, "Pod", "p", status={"phase": "Running", "conditions": 1}), type="MODIFIED")
+    assert queue.added == [(RUN, COALESCE)] * 2
+
+
+async def test_runs_wake_where_their_view_of_a_pool_changed(frame, watch):
+    made, queue, marks, *_ = watch
+    await made.own(body=frame.run(), type="ADDED")
+    ready = {"type": "Ready", "status": "True", "observedGeneration": 1}
+    events = [
+        (version(frame.pool(), "1"), "ADDED", True),
+        (version(frame.pool(), "2", leases=[{"run": "run"}]), "MODIFIED", False),
+        (version(frame.pool(), "3", readyReplicas=1, conditions=[ready]), "MODIFIED", True),
+        (version(frame.pool(), "4", readyReplicas=1, conditions=[ready]), "MODIFIED", False),
+        (version(frame.pool(), "5"), "DELETED", True),
+    ]
+    for body, type_, wakes in events:
+        queue.added.clear()
+        marks.marked.clear()
+        await made.own(body=body, type=type_)
+        assert ((RUN, COALESCE) in queue.added) == wakes
+        assert ((RUN, MODEL_POOLS) in marks.marked) == wakes
