@@ -22,6 +22,7 @@ from toolorch_evaluator.blocks import Board, share_units
 from toolorch_evaluator.caution import Caution
 from toolorch_evaluator.claims import ClaimQueue
 from toolorch_evaluator.held import Held, Turn
+from toolorch_evaluator.holders import Holders
 from toolorch_evaluator.last_word import RunningUnits
 from toolorch_evaluator.leases import Place
 from toolorch_evaluator.profile import Profile
@@ -170,13 +171,13 @@ class Fleet:
         self.lines[index], self.stops[index] = line, stop
         pod, speed = pod or f"pod-{index}", self.speeds[index]
         results, place = Results(line, patience=1.0), Place("h", self.attempt, index, pod)
-        share = share_units(self.attempt, index, self.assigned, self.manifest.estimates)
+        board = Board(share_units(self.attempt, index, self.assigned, self.manifest.estimates))
         held = Held(self.manifest, set(await results.list_keys(RESULTS_PREFIX)), talked=set())
         caution = Caution(results, place, self.manifest, quarantine_after=3)
         tally = Tally("h", self.attempt, index, pod, total=len(self.assigned[index]), started_at=EPOCH)
         shard = Shard(
             conductor=Talk(results, index, pod, lambda unit: self.seconds[unit] / speed, self.began),
-            queue=ClaimQueue(results, place, Board(share), held, caution, stop),
+            queue=ClaimQueue(results, place, board, held, Holders(results, board), caution, stop),
             results=results,
             tally=tally,
             progress=ProgressWriter(results, tally),

@@ -106,12 +106,15 @@ class Board:
         """Return the key of a claimed block's newest claim."""
         return claim_key(self.share.folder, block, self.generations[block])
 
-    def choose(self, units: int) -> list[int]:
+    def choose(self, units: int, suspected: Collection[int] = ()) -> list[int]:
         """Return unclaimed blocks, the longest units first, with so many units together if there are as many.
 
         While many blocks are left, shards choose apart from each other, so that those that begin together do not all
-        reach for the same one; the last blocks are taken strictly in order.
+        reach for the same one; the last blocks are taken strictly in order. Blocks with suspects are dealt out and come
+        before all others: a suspect costs least while nothing runs yet that it would have to wait for.
         """
+        if dealt := [block for block in self.deal(sorted(suspected)) if block not in self.generations]:
+            return dealt
         every, free = len(self.share.blocks), self.unclaimed()
         start = min(self.share.rank * len(free) // max(1, every), max(0, len(free) - 1))
         stride = 1 + (self.share.sharers - 1) * len(free) // max(1, every)
@@ -122,6 +125,10 @@ class Board:
             chosen.append(block)
             units -= len(self.share.blocks[block])
         return chosen
+
+    def deal(self, blocks: Sequence[int]) -> Sequence[int]:
+        """Return this shard's part of blocks that all who share the queue are to have equally many of."""
+        return blocks[self.share.rank :: self.share.sharers]
 
     def unclaimed(self) -> list[int]:
         """Return the blocks that nobody has claimed."""

@@ -12,11 +12,10 @@ node that its cluster has lost sight of: it reads in storage that it was replace
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import structlog
-from pydantic import ValidationError
 
 from toolorch_api.keys import (
     PROGRESS_PREFIX,
@@ -29,6 +28,7 @@ from toolorch_api.shard import Claim
 from toolorch_evaluator.blocks import Board
 from toolorch_evaluator.caution import Caution
 from toolorch_evaluator.held import Held, Turn
+from toolorch_evaluator.holders import Holders
 from toolorch_evaluator.leases import DOUBT_SECONDS, Place, judge_leases
 from toolorch_evaluator.progress import first_of
 from toolorch_evaluator.results import Results
@@ -49,11 +49,11 @@ class ClaimQueue:
     place: Place
     board: Board
     held: Held
+    holders: Holders
     caution: Caution
     stop: asyncio.Event
     _waiting: int = 0
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    _claims: dict[str, Claim | None] = field(default_factory=dict)
     _settled: set[int] = field(default_factory=set)
     _rests_until: float = 0.0
 
@@ -70,13 +70,17 @@ class ClaimQueue:
             self._waiting -= 1
 
     async def inherit(self) -> list[int]:
-        """Take over what earlier pods of this shard had claimed; return those of its units that have ended."""
+        """Take over what earlier pods of this shard had claimed; return those of its units that have ended.
+
+        Of suspects only a part: each holds up all that this pod does, so those who run dry are to have the rest.
+        """
         await self._look()
-        holders = await self._read_holders(self.board.generations)
+        holders = await self.holders.read(self.board.generations)
         mine = {block: c for block, c in holders.items() if c is not None and c.shard == self.place.shard}
         gone = {left_key(self._folder, claim.pod) for claim in mine.values()}
         await asyncio.gather(*(self.results.put(key, self._body()) for key in gone - self.board.left))
-        for block in mine:
+        suspected = self._suspected(mine)
+        for block in mine.keys() - set(suspected[-(-len(suspected) // self.board.share.sharers) :]):
             if self._unfinished(block):
                 await self._claim(block)
         return [index for block in mine for index in self.held.ended(self._units(block))]
@@ -101,7 +105,7 @@ class ClaimQueue:
             log.warning("pod_replaced", pod=self.place.pod)
             self.stop.set()
             return False
-        blocks = self.board.choose(self._waiting)
+        blocks = self.board.choose(self._waiting, self._suspected(range(len(self.board.share.blocks))))
         if blocks:
             await asyncio.gather(*map(self._claim, blocks))
             return True
@@ -120,9 +124,8 @@ class ClaimQueue:
         won = await self.results.put_new(key, self._body())
         there = await self.results.get(key)
         # A store may not show at once what it took.
-        holder = _parse(self._body() if there is None and won else there or b"")
+        holder = self.holders.take(key, self._body() if there is None and won else there or b"")
         self.board.generations[block] = generation
-        self._claims[key] = holder
         if holder is None or (holder.shard, holder.pod) != (self.place.shard, self.place.pod):
             return
         units = self._unfinished(block)
@@ -138,7 +141,7 @@ class ClaimQueue:
     async def _rescue(self) -> bool:
         """Claim what a gone holder left; False: nothing is to be had, and no lease is in doubt."""
         leases = judge_leases(self.board, self.place, await self.results.list_times(PROGRESS_PREFIX))
-        blocks = await self._abandoned(leases.lapsed)
+        blocks = await self.holders.abandoned(set(self.board.generations) - self._settled, leases.lapsed)
         if blocks:
             self.held.done.update(await self.results.list_keys(RESULTS_PREFIX))
             await self.judge()
@@ -151,25 +154,14 @@ class ClaimQueue:
             await first_of(self.stop, LOOK_SECONDS)
         return leases.in_doubt
 
-    async def _abandoned(self, lapsed: Collection[int]) -> list[int]:
-        """Return the blocks whose holder's lease is over, or that it gave back."""
-        if not lapsed and not self.board.left:
-            return []
-        holders = await self._read_holders(set(self.board.generations) - self._settled)
-
-        def is_gone(claim: Claim | None) -> bool:
-            return claim is None or claim.shard in lapsed or left_key(self._folder, claim.pod) in self.board.left
-
-        return sorted(block for block, claim in holders.items() if is_gone(claim))
-
-    async def _read_holders(self, blocks: Collection[int]) -> dict[int, Claim | None]:
-        keys = {self.board.newest_key(block): block for block in sorted(blocks)}
-        async for key, body in self.results.get_all(k for k in keys if k not in self._claims):
-            self._claims[key] = _parse(body)
-        return {block: self._claims.get(key) for key, block in keys.items()}
-
     def _units(self, block: int) -> Sequence[int]:
         return self.board.share.blocks[block]
+
+    def _suspected(self, blocks: Iterable[int]) -> list[int]:
+        """Return the blocks with a suspect that is still to be begun."""
+        suspects = self.held.verdict.suspects
+        hit = [block for block in blocks if suspects and not suspects.isdisjoint(self._units(block))]
+        return sorted(block for block in hit if not suspects.isdisjoint(self._unfinished(block)))
 
     def _unfinished(self, block: int) -> list[int]:
         return self.held.unfinished(self._units(block))
@@ -181,11 +173,3 @@ class ClaimQueue:
     @property
     def _folder(self) -> str:
         return self.board.share.folder
-
-
-def _parse(body: bytes) -> Claim | None:
-    """Return who claims; None for what nobody can read, which then holds nothing."""
-    try:
-        return Claim.model_validate_json(body)
-    except ValidationError:
-        return None

@@ -10,8 +10,8 @@ from typing import NoReturn
 
 from toolorch_api.shard import ExitCode
 
-# Kubernetes keeps at most 4096 bytes of a termination message.
-MAX_MESSAGE = 3000
+# What Kubernetes reads of a termination log, from its end: of a longer one it would see no beginning.
+MAX_WORD_BYTES = 4096
 
 
 class StepError(Exception):
@@ -50,9 +50,15 @@ def leave(code: int) -> NoReturn:
 
 def leave_word(error: StepError, termination_log: Path) -> None:
     """Write reason and message as JSON to stderr and to the termination log, where that can be written."""
-    text = json.dumps({"reason": error.reason, "message": error.message[:MAX_MESSAGE]}, ensure_ascii=False)
-    print(text, file=sys.stderr, flush=True)
+    message = error.message[:MAX_WORD_BYTES]
+    while len(text := _word(error.reason, message)) > MAX_WORD_BYTES:
+        message = message[: -max(1, (len(text) - MAX_WORD_BYTES) // 6)]  # "\u0000" is the longest of characters
+    print(text.decode(errors="replace"), file=sys.stderr, flush=True)
     try:
-        termination_log.write_text(text)
+        termination_log.write_bytes(text)
     except OSError:
         return  # no pod around us: stderr has it
+
+
+def _word(reason: str, message: str) -> bytes:
+    return json.dumps({"reason": reason, "message": message}, ensure_ascii=False).encode(errors="replace")

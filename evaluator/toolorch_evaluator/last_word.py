@@ -12,11 +12,9 @@ from pathlib import Path
 import structlog
 
 from toolorch_api.deaths import LastWord
+from toolorch_evaluator.exits import MAX_WORD_BYTES
 
 log = structlog.get_logger(__name__)
-
-# What Kubernetes reads of a termination log, from its end.
-MAX_BYTES = 4096
 
 
 class RunningUnits:
@@ -53,10 +51,10 @@ class RunningUnits:
         running = self.indexes
         while True:
             text = LastWord(running=running).model_dump_json(by_alias=True).encode()
-            if len(text) <= MAX_BYTES:
+            if len(text) <= MAX_WORD_BYTES:
                 return text
             # Seven digits and a comma are the most that an index takes.
-            running = running[max(1, (len(text) - MAX_BYTES) // 8) :]
+            running = running[max(1, (len(text) - MAX_WORD_BYTES) // 8) :]
 
     def _write(self, text: bytes) -> None:
         """Write in place, since the file is mounted by itself: the old word's end is blanks before it is cut off."""

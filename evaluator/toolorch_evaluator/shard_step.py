@@ -22,6 +22,7 @@ from toolorch_evaluator.drain import in_time
 from toolorch_evaluator.endpoints import PoolFiles
 from toolorch_evaluator.exits import BadInputError, StorageError
 from toolorch_evaluator.held import Held
+from toolorch_evaluator.holders import Holders
 from toolorch_evaluator.last_word import RunningUnits
 from toolorch_evaluator.leases import Place
 from toolorch_evaluator.profile import Profile
@@ -79,7 +80,7 @@ async def build_shard(
     tally = Tally(run.spec_hash, *here, total=len(dealt), started_at=datetime.now(UTC), models=chat)
     return Shard(
         conductor=Conductor(run, benchmark, results, chat, caution, *here),
-        queue=ClaimQueue(results, place, board, held, caution, stop),
+        queue=ClaimQueue(results, place, board, held, Holders(results, board), caution, stop),
         results=results,
         tally=tally,
         progress=ProgressWriter(results, tally, shortest=seconds_between_writes(run.spec.shards)),
