@@ -76,8 +76,9 @@ class Clients:
             limits=limits, timeout=timeout, verify=trusted(), trust_env=False, follow_redirects=False
         )
         client = openai.AsyncOpenAI(api_key=key, base_url=url, max_retries=0, http_client=http)
-        # Given None, the constructor takes these from the environment.
-        client.organization = client.project = None
+        # The constructor takes these from the environment: OPENAI_CUSTOM_HEADERS may even hold another server's key.
+        client.organization = client.project = client.admin_api_key = None
+        client._custom_headers = {}
         return client
 
     def _idle(self) -> int:
