@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from toolorch_api.keys import RESULTS_PREFIX, result_key
-from toolorch_api.shard import Manifest, Result, Unit, UnitStatus
+from toolorch_api.shard import ExitCode, Manifest, Result, Unit, UnitStatus
 from toolorch_evaluator.blocks import Board, share_units
 from toolorch_evaluator.caution import Caution
 from toolorch_evaluator.claims import ClaimQueue
@@ -164,10 +164,11 @@ class Fleet:
     counted: int = 0
     lines: dict[int, Line] = field(default_factory=dict)
     stops: dict[int, asyncio.Event] = field(default_factory=dict)
+    make_line: Callable[[Bucket], Line] = Line
 
-    async def start(self, index: int, pod: str = "") -> None:
+    async def start(self, index: int, pod: str = "") -> ExitCode:
         """Run one pod of a shard to its end."""
-        line, stop = Line(self.bucket), asyncio.Event()
+        line, stop = self.make_line(self.bucket), asyncio.Event()
         self.lines[index], self.stops[index] = line, stop
         pod, speed = pod or f"pod-{index}", self.speeds[index]
         results, place = Results(line, patience=1.0), Place("h", self.attempt, index, pod)
@@ -186,10 +187,11 @@ class Fleet:
             stop=stop,
             width=lambda: self.slots,
         )
-        await shard.run()
+        code = await shard.run()
         self.counted += tally.counts[UnitStatus.PASSED]
+        return code
 
-    def kill(self, index: int, pod: asyncio.Task[None]) -> None:
+    def kill(self, index: int, pod: asyncio.Task[ExitCode]) -> None:
         """Let a pod die without a word."""
         self.lines[index].cut = True
         pod.cancel()

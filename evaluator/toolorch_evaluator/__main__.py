@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import structlog
 import typer
@@ -24,6 +24,8 @@ from toolorch_evaluator.results import Results, open_store
 from toolorch_evaluator.settings import Settings, read_run, read_settings, termination_log
 
 log = structlog.get_logger(__name__)
+
+STOPS = (signal.SIGTERM, signal.SIGINT)
 
 Step = Callable[[RunInput, Settings, Results], Awaitable[ExitCode]]
 
@@ -47,12 +49,15 @@ class Commands:
 
     def shard(self) -> None:
         """Run this shard's units; SIGTERM drains."""
+        # The kernel drops a signal to a container's first process that has no handler yet, unless it is blocked.
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
         from toolorch_evaluator.shard_step import run_shard
 
         async def step(run: RunInput, settings: Settings, results: Results) -> ExitCode:
             stop = asyncio.Event()
-            for number in (signal.SIGTERM, signal.SIGINT):
+            for number in STOPS:
                 asyncio.get_running_loop().add_signal_handler(number, stop.set)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
             return await run_shard(run, settings, self._benchmark(run), results, stop)
 
         _run(step)
@@ -101,10 +106,19 @@ def build_app(named: Callable[[str], Benchmark] = benchmark_named) -> typer.Type
 def _run(step: Step) -> None:
     """Run a step to its exit code."""
     _log_json_lines()
+    asyncio.run(_live(step))
+
+
+async def _live(step: Step) -> NoReturn:
+    """End the process with the step's code, past the loop's own end too.
+
+    That would take back the handlers of signals, so that a second SIGTERM would kill, and wait for threads that hang in
+    a look-up of a name.
+    """
     try:
         settings = read_settings(os.environ)
         run = read_run(settings.input_dir)
-        code = asyncio.run(_with_storage(step, run, settings))
+        code = await step(run, settings, Results(open_store(run.root, os.environ)))
     except StepError as error:
         leave_word(error, termination_log(os.environ))
         code = error.code
@@ -113,10 +127,6 @@ def _run(step: Step) -> None:
         leave_word(StepError("InternalError", f"{type(error).__name__}: {error}"), termination_log(os.environ))
         code = ExitCode.INFRA
     leave(code)
-
-
-async def _with_storage(step: Step, run: RunInput, settings: Settings) -> ExitCode:
-    return await step(run, settings, Results(open_store(run.root, os.environ)))
 
 
 def _log_json_lines() -> None:

@@ -15,6 +15,8 @@ GRACE_SECONDS = 20.0
 BEAT_SECONDS = 1.0
 # For the last words, all at once: progress, what is given back, the profile.
 LAST_WORDS_SECONDS = 5.0
+# For connections to be closed.
+CLOSE_SECONDS = 1.0
 
 T = TypeVar("T")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import uuid
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -18,7 +19,7 @@ from toolorch_evaluator.caution import Caution
 from toolorch_evaluator.chat import Chat, Patience
 from toolorch_evaluator.claims import ClaimQueue
 from toolorch_evaluator.conduct import Conductor
-from toolorch_evaluator.drain import in_time
+from toolorch_evaluator.drain import CLOSE_SECONDS, in_time
 from toolorch_evaluator.endpoints import PoolFiles
 from toolorch_evaluator.exits import BadInputError, StorageError
 from toolorch_evaluator.held import Held
@@ -59,7 +60,9 @@ async def run_shard(
         log.info("shard_never_began", why="told to stop before storage had said what there is to do")
         return ExitCode.DRAINED
     finally:
-        await chat.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await chat.close()
 
 
 async def build_shard(

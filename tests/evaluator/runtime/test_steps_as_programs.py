@@ -45,7 +45,9 @@ async def test_sigterm_drains_and_a_second_pod_ends_the_rest(make_world, model_s
     await assign(world, 8)
     child = await begin(world, "shard")
     await asyncio.wait_for(server.asked(5), timeout=30)
-    child.send_signal(signal.SIGTERM)
+    for _ in range(3):
+        child.send_signal(signal.SIGTERM)
+        await asyncio.sleep(0.01)
     assert await child.wait() == ExitCode.DRAINED
     done = len(world.keys("results"))
     assert 2 <= done < 8
@@ -56,6 +58,17 @@ async def test_sigterm_drains_and_a_second_pod_ends_the_rest(make_world, model_s
     assert len(world.keys("results")) == 8
     assert len(server.requests) - asked == 2 * (8 - done), "no finished unit ran twice"
     assert world.object("progress/1-0.json")["passed"] == 8
+
+
+async def test_a_signal_that_comes_while_the_program_is_still_loading_is_not_lost(make_world, begin):
+    world = make_world()
+    child = await begin(world, "shard")
+    for status in iter(lambda: Path(f"/proc/{child.pid}/status").read_text(), ""):
+        if int(status.partition("SigBlk:")[2].split()[0], 16) & 1 << signal.SIGTERM - 1:
+            break
+        await asyncio.sleep(0.002)
+    child.send_signal(signal.SIGTERM)
+    assert await child.wait() == ExitCode.DRAINED
 
 
 async def assign(world, count):
