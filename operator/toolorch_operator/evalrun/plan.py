@@ -15,6 +15,7 @@ from toolorch_operator.evalrun.budget import add_spent, without_mere_count
 from toolorch_operator.evalrun.deaths import learn_quarantine
 from toolorch_operator.evalrun.ending import await_summary, fail, follow_report, release_jobs, stop_jobs
 from toolorch_operator.evalrun.evidence import keep_evidence
+from toolorch_operator.evalrun.expiry import expire
 from toolorch_operator.evalrun.ground import add_ground
 from toolorch_operator.evalrun.names import report_job
 from toolorch_operator.evalrun.objects import build_suspension
@@ -37,7 +38,7 @@ RESUME_LOOK = 1.0
 
 
 def plan(run: EvalRun, observed: ObservedRun, now: datetime, defaults: Defaults) -> Plan:
-    """Return what should change about a run; nothing at all once it is finished and its report is decided."""
+    """Return what should change about a run; once its report is decided, its children's end alone."""
     if run.metadata.deletion_timestamp is not None:
         return Plan()
     return keep_evidence(run, observed, _plan(run, observed, now, defaults))
@@ -46,7 +47,7 @@ def plan(run: EvalRun, observed: ObservedRun, now: datetime, defaults: Defaults)
 def _plan(run: EvalRun, observed: ObservedRun, now: datetime, defaults: Defaults) -> Plan:
     again = reopen(run, now)
     if again is None and is_settled(run.status):
-        return Plan()
+        return expire(run, observed, now)
     known = learn_quarantine(run, observed)
     step = again or _decide(known, observed, now, defaults)
     if not is_finished(run.status):

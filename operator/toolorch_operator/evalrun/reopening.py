@@ -70,6 +70,7 @@ def begin_again(run: EvalRun, why: str) -> Step:
         interval="",
         pass_hat_k={},
         report="",
+        expired=False,
     )
     return Step({**says, **step.says}, step.changes, requeue=step.requeue)
 

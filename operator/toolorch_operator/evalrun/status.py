@@ -8,6 +8,7 @@ from datetime import datetime
 from toolorch_api.conditions import Condition, RunCondition, RunReason, find_condition, is_true, with_condition
 from toolorch_api.evalrun import EvalRun
 from toolorch_api.evalrun_status import EvalRunStatus
+from toolorch_operator.evalrun.settled import is_finished
 from toolorch_operator.evalrun.step import Says, Step
 from toolorch_operator.plan import Event
 
@@ -64,8 +65,9 @@ def compute_status(run: EvalRun, step: Step, now: datetime) -> EvalRunStatus:
             conditions, type_, said.truth, said.reason, said.message, generation=run.metadata.generation, now=moment
         )
     status = run.status.model_copy(update={**step.changes, "conditions": conditions})
-    units = status.units
+    units, ended = status.units, moment if is_finished(status) else None
     columns = {
+        "completion_time": status.completion_time or ended,
         "observed_generation": run.metadata.generation,
         "done": f"{units.done}/{units.total}" if units.total else "",
         "reason": _headline(conditions),

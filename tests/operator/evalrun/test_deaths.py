@@ -7,7 +7,6 @@ from toolorch_api.evalrun import spec_hash
 from toolorch_api.shard import Manifest
 from toolorch_operator.evalrun.deaths import build_death_blobs, died_of_units, learn_quarantine
 from toolorch_operator.evalrun.observed import ObservedRun, StorageView, parse_pod
-from toolorch_operator.plan import Plan
 
 RUNNING = LastWord(running=[12, 15]).model_dump_json()
 
@@ -76,7 +75,7 @@ def test_a_unit_that_kills_its_pod_each_time_is_set_aside_in_one_attempt(kit, co
     assert len(world.keys("deaths/")) <= 4
     assert world.events.count("UnitsQuarantined") == 1
     assert len(world.executed) == len(set(world.executed)) == 9
-    assert world.plan() == Plan()
+    assert world.rests()
 
 
 def test_deaths_that_nobody_saw_in_time_cost_one_more_attempt(kit):

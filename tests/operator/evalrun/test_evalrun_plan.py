@@ -5,7 +5,6 @@ from datetime import timedelta
 import pytest
 
 from toolorch_api.keys import SUMMARY_KEY
-from toolorch_operator.plan import Plan
 
 
 @pytest.fixture
@@ -117,7 +116,7 @@ def test_a_plan_that_refuses_the_spec_fails_the_run_with_its_own_sentence(world)
     world.tick()
     assert says(world, "Failed") == ("True", "PlanFailed", "no task is left by domains")
     assert world.status.reason == "PlanFailed: no task is left by domains"
-    assert world.plan() == Plan()
+    assert world.rests()
 
 
 def test_a_plan_that_keeps_dying_fails_the_run_with_the_last_line_of_its_output(world):
@@ -315,7 +314,7 @@ def test_a_report_that_fails_takes_nothing_back(world):
         "Job smoke-report: OSError: no font; results and verdict stand",
     )
     assert world.events[-1] == "ReportFailed"
-    assert world.plan() == Plan()
+    assert world.rests()
 
 
 def test_a_failed_report_whose_counts_were_needed_leaves_a_verdict_without_a_score(world):
@@ -383,7 +382,7 @@ def test_a_finished_run_stays_finished_when_everything_around_it_vanishes(world)
     world.settle()
     world.jobs, world.pods, world.config_maps, world.storage, world.pools = {}, {}, {}, {}, {}
     world.raw["spec"]["shards"] = 7
-    assert world.plan() == Plan()
+    assert world.rests()
 
 
 def test_a_report_job_deleted_by_hand_is_made_again(world):
@@ -456,7 +455,7 @@ def test_a_spec_whose_hash_moved_ends_the_run(world):
     assert says(world, "Failed")[:2] == ("True", "SpecChanged")
     assert world.jobs["smoke-a1"]["spec"]["suspend"] is True
     assert "anger" not in str(world.config_maps)
-    assert world.plan() == Plan()
+    assert world.rests()
 
 
 def test_an_outage_of_storage_in_mid_run_is_unknown_and_passes(world):

@@ -6,7 +6,6 @@ import pytest
 
 from toolorch_api.keys import SUMMARY_KEY
 from toolorch_api.shard import Summary
-from toolorch_operator.plan import Plan
 
 DEADLINES = {"callSeconds": 10, "unitSeconds": 20, "runSeconds": 60}
 
@@ -60,7 +59,7 @@ def test_a_failed_run_goes_on_with(kit, name):
     world = arrange(kit)
     before = world.status
     assert says(world, "Failed")[:2] == ("True", reason)
-    assert world.plan() == Plan()
+    assert world.rests()
     world.edit(**edit)
     world.infra = set()
     world.tick()
@@ -94,20 +93,20 @@ def test_a_failed_run_is_not_moved_by(kit, name):
     arrange, edit = UNMOVED[name]
     world = arrange(kit)
     world.edit(**edit)
-    assert world.plan() == Plan()
+    assert world.rests()
 
 
 def test_the_same_generation_never_moves_a_failed_run(kit):
     world = overspent(kit)
     world.raw["spec"]["budget"] = {}
-    assert world.plan() == Plan()
+    assert world.rests()
 
 
 def test_a_complete_run_never_goes_on(kit):
     world = kit.World()
     world.settle()
     world.edit(budget={"tokens": 1}, retry={"infra": 9}, acceptance={"minCoverage": 100, "maxInfraErrors": 0})
-    assert world.plan() == Plan()
+    assert world.rests()
 
 
 def test_a_lower_acceptance_completes_a_failed_run_without_another_attempt(kit):
@@ -118,7 +117,7 @@ def test_a_lower_acceptance_completes_a_failed_run_without_another_attempt(kit):
     assert says(world, "Complete")[2].startswith("7 of 10 scored, score")
     assert says(world, "ReportReady")[:2] == ("True", "ReportWritten")
     assert (world.status.attempt, decided.create) == (2, ())
-    assert world.plan() == Plan()
+    assert world.rests()
     assert world.events[-1] == "RunComplete"
 
 
@@ -141,7 +140,7 @@ def test_a_resumed_run_has_its_retries_anew(kit):
     world.settle()
     assert says(world, "Failed")[:2] == ("True", "CoverageBelowMinimum")
     assert (world.status.attempt, world.status.attempts_before) == (5, 2)
-    assert world.plan() == Plan()
+    assert world.rests()
 
 
 @pytest.mark.parametrize("crash_after", range(3))
