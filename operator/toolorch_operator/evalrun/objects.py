@@ -7,11 +7,13 @@ from typing import Any
 
 from toolorch_api.evalrun import KIND, EvalRun
 from toolorch_api.meta import LABEL_ATTEMPT, LABEL_STEP, child_labels
-from toolorch_api.shard import Baseline, ExitCode, PoolInput, RunInput
+from toolorch_api.shard import ExitCode, RunInput
 from toolorch_operator.defaults import Defaults
 from toolorch_operator.evalrun.names import attempt_job, input_config_map, plan_job, report_job
-from toolorch_operator.evalrun.observed import PoolView
+from toolorch_operator.evalrun.observed import ObservedRun, PoolView
 from toolorch_operator.evalrun.output import resolve_output
+from toolorch_operator.evalrun.provenance import find_evaluator_image
+from toolorch_operator.evalrun.serving import build_pool_input
 from toolorch_operator.evalrun.size import Size, size_annotations, size_fields
 from toolorch_operator.evalrun.template import build_pod_spec
 from toolorch_operator.owner import build_owner_reference
@@ -28,10 +30,11 @@ POD_FAILURE_RULES: list[dict[str, Any]] = [
 ]
 
 
-def build_input(
-    run: EvalRun, pools: Mapping[str, PoolView], root: str, spec_hash: str, baseline: Baseline | None = None
-) -> Manifest:
-    """Return the ConfigMap with run.json, the same text for the same spec and baseline."""
+def build_input(run: EvalRun, observed: ObservedRun, root: str, spec_hash: str) -> Manifest:
+    """Return the ConfigMap with run.json, the same text for the same spec, baseline and servers.
+
+    That it changes while shards run does them no harm: they look only at how many units may run at once.
+    """
     told = RunInput(
         name=run.metadata.name,
         namespace=run.metadata.namespace,
@@ -39,8 +42,9 @@ def build_input(
         spec=run.spec,
         spec_hash=spec_hash,
         root=root,
-        pools={name: _build_pool_input(pools[name]) for name in run.spec.roles.pools()},
-        baseline=baseline,
+        pools={name: build_pool_input(observed.pools[name]) for name in run.spec.roles.pools()},
+        baseline=observed.baseline,
+        evaluator_image=find_evaluator_image(observed.pods),
     )
     return {
         "apiVersion": "v1",
@@ -92,15 +96,6 @@ def build_suspension(run: EvalRun, job: str, *, suspend: bool, size: Size | None
         metadata["annotations"] = size_annotations(size)
         spec |= size_fields(size)
     return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec}
-
-
-def _build_pool_input(pool: PoolView) -> PoolInput:
-    return PoolInput(
-        model=pool.model,
-        served_model_name=pool.served_name,
-        external=pool.external,
-        chat_template_kwargs=dict(pool.chat_template_kwargs),
-    )
 
 
 def _build_single_job(run: EvalRun, defaults: Defaults, name: str, step: str, attempt: int = 0) -> Manifest:

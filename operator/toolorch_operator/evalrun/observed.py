@@ -14,6 +14,7 @@ from typing import Any
 from toolorch_api.deaths import Death
 from toolorch_api.shard import Assignment, Baseline, Manifest, Progress, Summary
 from toolorch_operator.evalrun.pods import parse_attempt, parse_last_word, parse_pod
+from toolorch_operator.evalrun.serving import parse_serving
 from toolorch_operator.evalrun.size import parse_size
 from toolorch_operator.evalrun.views import JobView, PodLog, PodView, PoolView
 from toolorch_operator.queueing import find_queue
@@ -114,6 +115,7 @@ def parse_pool(raw: Mapping[str, Any]) -> PoolView:
         base_url=external.get("baseURL", ""),
         key_secret=(key["name"], key["key"]) if key else None,
         chat_template_kwargs=spec.get("chatTemplateKwargs") or {},
+        serving=parse_serving(raw),
         gpus=0 if external else status.get("gpus", 0),
     )
 

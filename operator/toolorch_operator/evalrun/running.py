@@ -32,6 +32,7 @@ from toolorch_operator.evalrun.objects import build_attempt_job, build_suspensio
 from toolorch_operator.evalrun.observed import JobView, ObservedRun
 from toolorch_operator.evalrun.pools import say_pools
 from toolorch_operator.evalrun.progress import count_units, expected_seconds, format_eta, sum_usage
+from toolorch_operator.evalrun.provenance import build_provenance_blob
 from toolorch_operator.evalrun.size import fit_size
 from toolorch_operator.evalrun.step import Says, Step, go_on, hold
 from toolorch_operator.evalrun.verdict import find_cause, find_limit
@@ -126,6 +127,7 @@ def _begin(
     assignment = given or build_assignment(run, attempt, ordered, spec_hash(run.spec))
     shards = len(assignment.shards)
     message = f"attempt {attempt}: {len(missing)} missing units over {shards} shards"
+    assigned = () if given else (build_assignment_blob(assignment),)
     job = build_attempt_job(run, defaults, attempt, shards, observed.pools)
     start = run.status.start_time or (None if find_queue(job) else now.replace(microsecond=0))
     fields = {**_planned_fields(run, observed), "attempt": attempt, "start_time": start}
@@ -135,7 +137,7 @@ def _begin(
     return Step(
         {**step.says, **ends},
         step.changes,
-        blobs=() if given else (build_assignment_blob(assignment),),
+        blobs=(*assigned, build_provenance_blob(run, observed, attempt, now)),
         create=(job,),
         status_first=True,
         requeue=step.requeue,

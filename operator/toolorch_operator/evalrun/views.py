@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from toolorch_api.run_input import Serving
 from toolorch_api.shard import ExitCode
 from toolorch_operator.evalrun.size import Size
 
@@ -31,6 +32,8 @@ class PoolView:
     key_secret: tuple[str, str] | None = None
     """Secret and key in it with an external pool's API key."""
     chat_template_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    serving: Serving = field(default_factory=Serving)
+    """Provenance, which decides nothing."""
     gpus: int = 0
     """GPUs that all its replicas request."""
 

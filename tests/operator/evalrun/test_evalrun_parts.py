@@ -31,7 +31,7 @@ def pools(kit):
 
 def test_manifests_are_as_they_were_read_in_the_golden_files(kit, pools, golden):
     run = kit.run()
-    golden("input.json", build_input(run, pools, "s3://runs/all/smoke-01234567", "0123456789abcdef"))
+    golden("input.json", build_input(run, ObservedRun(pools=pools), "s3://runs/all/smoke-01234567", "0123456789abcdef"))
     golden("plan-job.json", build_plan_job(run, kit.defaults))
     golden("attempt-job.json", build_attempt_job(run, kit.defaults, 2, 3, pools))
     golden("report-job.json", build_report_job(run, kit.defaults, 2))
@@ -40,7 +40,7 @@ def test_manifests_are_as_they_were_read_in_the_golden_files(kit, pools, golden)
 
 def test_a_pod_reads_from_run_json_what_the_operator_wrote(kit, pools):
     run = kit.run(userVariants=["control", {"name": "hasty", "instructions": "be brief"}])
-    text = build_input(run, pools, "s3://x", "h")["data"]["run.json"]
+    text = build_input(run, ObservedRun(pools=pools), "s3://x", "h")["data"]["run.json"]
     told = RunInput.model_validate_json(text)
     assert told.spec == run.spec
     assert told.pools["user-sim"].external
@@ -132,7 +132,7 @@ def test_the_interval_is_the_one_that_the_report_computes():
     from toolorch_evaluator.summary import Row
 
     for passed in range(31):
-        assert format_interval(passed, 30) == span(Row("all", 30, 30, passed, 0, passed).interval)
+        assert format_interval(passed, 30) == span(Row("all", 30, 30, passed, 0, 0, passed).interval)
 
 
 def job(name, attempt=0, **status):

@@ -170,7 +170,7 @@ def test_an_attempt_is_written_down_before_it_is_made(world):
             break
     assert decided.status_first
     assert decided.status["attempt"] == 1
-    assert [b.key for b in decided.blobs] == ["attempts/1/assignment.json"]
+    assert [b.key for b in decided.blobs] == ["attempts/1/assignment.json", "attempts/1/provenance.json"]
     assert [m["metadata"]["name"] for m in decided.create] == ["smoke-a1"]
 
 
