@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, cast
 if TYPE_CHECKING:
     from toolorch_evaluator.benchmarks.base import Benchmark
 
-_CLASSES = {
+_MAKERS = {
     "tau2": ("toolorch_evaluator.benchmarks.tau2.benchmark", "Tau2"),
     "tau-bench": ("toolorch_evaluator.benchmarks.taubench.benchmark", "TauBench"),
+    "hle": ("toolorch_evaluator.benchmarks.questions.benchmark", "hle"),
+    "frames": ("toolorch_evaluator.benchmarks.questions.benchmark", "frames"),
 }
 
 
 def benchmark(name: str) -> Benchmark:
     """Return the benchmark of that name; raises ValueError with the known names."""
-    if name not in _CLASSES:
-        raise ValueError(f"unknown benchmark {name!r}: known are {', '.join(sorted(_CLASSES))}")
-    module, cls = _CLASSES[name]
-    return cast("Benchmark", getattr(import_module(module), cls)())
+    if name not in _MAKERS:
+        raise ValueError(f"unknown benchmark {name!r}: known are {', '.join(sorted(_MAKERS))}")
+    module, maker = _MAKERS[name]
+    return cast("Benchmark", getattr(import_module(module), maker)())

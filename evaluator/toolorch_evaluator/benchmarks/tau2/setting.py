@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 
 from toolorch_api.evalrun import EvalRunSpec
 from toolorch_api.unit import Unit
 from toolorch_evaluator.benchmarks import variants
+from toolorch_evaluator.benchmarks.seeds import trial_seed
 from toolorch_evaluator.benchmarks.tau2 import dataset, prompts
 from toolorch_evaluator.benchmarks.tau2.alone import check_solo
 from toolorch_evaluator.benchmarks.tau2.conversation import MAX_ERRORS, MAX_STEPS, Setting
@@ -17,8 +17,6 @@ from toolorch_evaluator.benchmarks.tau2.schemas import tool_schemas
 from toolorch_evaluator.benchmarks.tau2.scoring import NL_ASSERTION
 from toolorch_evaluator.benchmarks.tau2.task import Task
 
-# Upstream's range of trial seeds.
-MAX_SEED = 1_000_000
 DEFAULT_PROFILE = "tau2-v0.2"
 
 
@@ -57,12 +55,6 @@ def build_setting(unit: Unit, spec: EvalRunSpec, task: Task) -> Setting:
         experts=experts,
         expert_prompt=_agent_prompt(policy, task, solo, leads_experts=False),
     )
-
-
-def trial_seed(seed: int, trial: int) -> int:
-    """Return the seed of a trial, counted from 0: drawn as upstream draws it, so equal runs meet equal seeds."""
-    drawn = random.Random(seed)
-    return [drawn.randint(0, MAX_SEED) for _ in range(trial + 1)][trial]
 
 
 def _policy_form(spec: EvalRunSpec) -> tuple[str, bool]:

@@ -9,12 +9,12 @@ from toolorch_api.evalrun import EvalRunSpec
 from toolorch_api.unit import Unit
 from toolorch_evaluator.benchmarks import variants
 from toolorch_evaluator.benchmarks.base import Ask, Listing, Score
+from toolorch_evaluator.benchmarks.seeds import trial_seed
 from toolorch_evaluator.benchmarks.tau2 import dataset
 from toolorch_evaluator.benchmarks.tau2.listing import list_units
 from toolorch_evaluator.benchmarks.tau2.message import ASSISTANT
 from toolorch_evaluator.benchmarks.tau2.prompts import sha256
 from toolorch_evaluator.benchmarks.tau2.schemas import tool_schemas
-from toolorch_evaluator.benchmarks.tau2.setting import trial_seed
 from toolorch_evaluator.benchmarks.tau2.transcript import dump_transcript, parse_transcript
 from toolorch_evaluator.benchmarks.taubench import prompts
 from toolorch_evaluator.benchmarks.taubench.conversation import MAX_STEPS, Conversation, Setting
