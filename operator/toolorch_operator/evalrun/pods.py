@@ -9,6 +9,7 @@ import pydantic
 
 from toolorch_api.deaths import LastWord
 from toolorch_api.meta import LABEL_ATTEMPT, LABEL_STEP
+from toolorch_api.shard import ENV_ATTEMPT
 from toolorch_operator.evalrun.views import PodView
 from toolorch_operator.raw import find_raw_condition, is_raw_true, parse_object, parse_time
 
@@ -38,7 +39,7 @@ def parse_pod(raw: Mapping[str, Any]) -> PodView:
         name=meta["name"],
         job=labels.get(LABEL_JOB, ""),
         step=labels.get(LABEL_STEP, ""),
-        attempt=parse_attempt(raw),
+        attempt=parse_attempt(raw) or _parse_told_attempt(raw),
         phase=phase,
         exit_code=code,
         message=parse_last_word(word, name_end(code, reason)) or unsaid,
@@ -59,6 +60,13 @@ def parse_attempt(raw: Mapping[str, Any]) -> int:
     """Return the attempt that a Job or pod is part of; 0: none."""
     text = (raw["metadata"].get("labels") or {}).get(LABEL_ATTEMPT, "")
     return int(text) if text.isdecimal() else 0
+
+
+def _parse_told_attempt(raw: Mapping[str, Any]) -> int:
+    """Return the attempt that a pod without its label was told: the report's is none of an attempt's pods."""
+    containers = (raw.get("spec") or {}).get("containers") or ()
+    told = [e.get("value") or "" for c in containers for e in c.get("env") or () if e.get("name") == ENV_ATTEMPT]
+    return int(told[0]) if told and told[0].isdecimal() else 0
 
 
 def name_end(code: int | None, reason: str = "") -> str:

@@ -367,8 +367,9 @@ class World:
         self.serial += 1
         pod = f"{name}-{index}-{self.serial}"
         labels = {**job["spec"]["template"]["metadata"]["labels"], "batch.kubernetes.io/job-name": name}
+        marks = {INDEX: str(index)} if job["spec"].get("completionMode") == "Indexed" else {}
         self.pods[pod] = {
-            "metadata": {"name": pod, "labels": labels, "annotations": {INDEX: str(index)}},
+            "metadata": {"name": pod, "labels": labels, "annotations": marks}, "spec": job["spec"]["template"]["spec"],
             "job": job["metadata"], "index": index, "seen": [], "verdict": self.judge(),
             "status": {"phase": "Running"},
         }  # fmt: skip
