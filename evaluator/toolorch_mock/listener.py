@@ -13,6 +13,7 @@ from toolorch_mock.arguments import ServeOptions
 from toolorch_mock.brains.registry import Model
 from toolorch_mock.engine import Engine
 from toolorch_mock.faults import Crash, FaultSettings
+from toolorch_mock.flood import Flood
 from toolorch_mock.last_words import last_words
 from toolorch_mock.phases import Write
 from toolorch_mock.references import load_reference
@@ -37,7 +38,8 @@ async def _listen(options: ServeOptions, model: Model, faults: FaultSettings, is
         stop.set()
 
     engine = Engine(faults, (faults.run_oom_after_requests or 0) if is_doomed else None, die)
-    app = Server(options, model, engine, load_reference, faults.tool_format).build_app()
+    flood = Flood(faults.flood_task, faults.flood_mib)
+    app = Server(options, model, engine, load_reference, faults.tool_format, flood).build_app()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     # Without an access log: probes would drown the lines that matter.

@@ -18,6 +18,7 @@ from toolorch_mock.completion import Completion, complete
 from toolorch_mock.counters import render_metrics
 from toolorch_mock.dialect import Dialect
 from toolorch_mock.engine import Engine
+from toolorch_mock.flood import Flood
 from toolorch_mock.openai_api import build_chat, build_chunks, build_error, build_models, build_usage
 
 # A conversation with a whole fares table in it is a few hundred KiB.
@@ -28,13 +29,20 @@ class Server:
     """One model server: its options, its model, its engine."""
 
     def __init__(
-        self, options: ServeOptions, model: Model, engine: Engine, lookup: Lookup, tool_format: str = ""
+        self,
+        options: ServeOptions,
+        model: Model,
+        engine: Engine,
+        lookup: Lookup,
+        tool_format: str = "",
+        flood: Flood | None = None,
     ) -> None:
         self._options = options
         self._model = model
         self._engine = engine
         self._lookup = lookup
         self._dialect = Dialect(tool_format, options.tool_parser, bool(options.reasoning_parser))
+        self._flood = flood or Flood()
         self._created = int(time.time())
 
     def build_app(self) -> web.Application:
@@ -92,9 +100,14 @@ class Server:
         chat = parse_chat(body, len(raw), self._options, parses_tools)
         request_id = request.headers.get("X-Request-Id", "")
         await self._engine.work(request_id)
-        completion = complete(chat, self._model, self._dialect, self._turn(chat, request_id))
+        turn = self._turn(chat, request_id)
+        completion = complete(chat, self._model, self._dialect, turn)
         self._engine.counters.add(chat.prompt_tokens, completion.tokens, completion.finish_reason)
-        return await self._answer(request, chat, completion, f"chatcmpl-{request_id or uuid.uuid4().hex}")
+        answer_id = f"chatcmpl-{request_id or uuid.uuid4().hex}"
+        if self._flood.falls_on(turn.caller):
+            body = build_chat(answer_id, int(time.time()), chat.model, chat.prompt_tokens, completion)
+            return await self._flood.answer(request, body)
+        return await self._answer(request, chat, completion, answer_id)
 
     def _turn(self, chat: ChatRequest, request_id: str) -> Turn:
         caller = parse_caller(request_id)

@@ -17,6 +17,7 @@ from toolorch_mock.brains.registry import find_model
 from toolorch_mock.deaths import choose_death
 from toolorch_mock.engine import Engine
 from toolorch_mock.faults import Crash, FaultSettings
+from toolorch_mock.flood import Flood
 from toolorch_mock.references import load_reference
 from toolorch_mock.server import Server
 
@@ -64,7 +65,8 @@ async def start_mock(
     faults = faults or FaultSettings()
     is_doomed = choose_death(options, faults, 1) is Crash.RUN_OOM
     engine = Engine(faults, (faults.run_oom_after_requests or 0) if is_doomed else None, die, token_seconds)
-    app = Server(options, found, engine, load_reference, faults.tool_format).build_app()
+    flood = Flood(faults.flood_task, faults.flood_mib)
+    app = Server(options, found, engine, load_reference, faults.tool_format, flood).build_app()
     async with AsyncExitStack() as stack:
         server = TestServer(app)
         await server.start_server(shutdown_timeout=0.1)

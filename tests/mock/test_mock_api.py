@@ -9,7 +9,9 @@ from typing import Any
 
 import openai
 import pytest
+from aiohttp import ClientSession
 
+from toolorch_api.unit import slug
 from toolorch_mock.faults import FaultSettings
 
 TOOL_FLAGS = ("--enable-auto-tool-choice", "--tool-call-parser", "hermes")
@@ -212,3 +214,20 @@ async def test_a_tool_call_cut_at_max_tokens_leaks_into_the_text(running):
         answer = (await mock.ask(ASKED, tools=[WEATHER], max_tokens=4)).choices[0]
         assert (answer.finish_reason, answer.message.tool_calls) == ("length", [])
         assert answer.message.content.startswith("<tool_call>")
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "though a stream was asked for"])
+async def test_a_flood_is_a_completion_larger_than_anybody_wants(running, stream):
+    async with running(faults=FaultSettings(flood_task="a|b", flood_mib=3)) as mock, ClientSession() as session:
+
+        async def ask(task, role):
+            identity = f"run/control/retail/{slug(task)}/0/{role}/1"
+            body = {"model": "served", "messages": HELLO, "stream": stream}
+            address = f"{mock.url}/v1/chat/completions"
+            async with session.post(address, json=body, headers={"X-Request-Id": identity}) as response:
+                return await response.read()
+
+        (choice,) = json.loads(await ask("a|b", "agent"))["choices"]
+        assert choice["message"]["content"] == "x" * 3 * 2**20
+        for other in (("a|b", "user"), ("c", "agent")):
+            assert len(await ask(*other)) < 10_000
