@@ -18,7 +18,8 @@ def find_wrong_models(results: Sequence[Result]) -> list[str]:
     signs = []
     if refused:
         where = "which server does the endpoint lead to? See endpoints.json of the pool"
-        signs.append(f"another model answered in {len(refused)} units: {refused[0].message[:300]}: {where}")
+        count = f"{len(refused)} units" if len(refused) > 1 else "a unit"
+        signs.append(f"another model answered in {count}: {refused[0].message[:300]}: {where}")
     for role, models in _seen(results).items():
         if len(models) > 1:
             counts = ", ".join(f"{model} in {count} units" for model, count in models.most_common())
@@ -37,7 +38,7 @@ def find_worst_endpoint(results: Sequence[Result]) -> str:
     others = {e for r in results for e in r.endpoints if e.startswith(f"{pool}/")} - {worst}
     if count * 100 < SHARE * total or not others:
         return ""
-    return f"{count} of {total} infra errors came from {name}, while {len(others)} others of {pool} worked: see its log"
+    return f"{count} of {total} infra errors came from {name}, while other endpoints of {pool} worked: see its log"
 
 
 def _seen(results: Sequence[Result]) -> dict[str, Counter[str]]:

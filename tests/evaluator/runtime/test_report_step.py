@@ -7,13 +7,17 @@ from datetime import UTC, datetime
 
 import pytest
 
-from toolorch_api.keys import error_key, result_key
+from toolorch_api.deaths import Death
+from toolorch_api.keys import attempt_provenance_key, death_key, error_key, result_key
+from toolorch_api.provenance import AttemptProvenance
+from toolorch_api.run_input import Serving
 from toolorch_api.shard import Summary
 from toolorch_evaluator.exits import BadInputError, StorageError
 from toolorch_evaluator.report_step import report
 from toolorch_evaluator.shard_step import run_shard
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+WHY = ("of another configuration", "unreadable", "of another unit")
 
 
 def nowhere(root):
@@ -54,7 +58,7 @@ async def test_a_report_has_all_its_files_with_one_set_of_numbers(finished):
     assert Summary.model_validate(summary) == head
     assert summary["causes"] == {"model_refused": 1}
     assert summary["latency"][0]["calls"] == 10
-    assert summary["served"] == {"agent": ["tiny"]}
+    assert summary["served"] == {"agent": {"tiny": 5}}
     rows = list(csv.DictReader(io.StringIO((world.folder / "store/report/results.csv").read_text())))
     assert [r["status"] for r in rows] == ["passed"] * 3 + ["failed", "passed", "infra_error"]
 
@@ -65,18 +69,82 @@ async def test_a_report_has_all_its_files_with_one_set_of_numbers(finished):
     assert "&lt;script&gt;" in page, "what a server said is escaped"
     assert "http" not in page.replace("HTTP", ""), "the page loads nothing from elsewhere"
     text = (world.folder / "store/report/report.md").read_text()
-    assert "| retail | 6 | 5 | 4 | 1 | 0.800 |" in text
+    assert "| retail | 6 | 5 | 4 | 1 | 0 | 0.800 | 0.38–0.96 | 0.667 | 0.30–0.90 |" in text
 
 
-async def test_foreign_and_damaged_results_and_outlived_errors_do_not_count(finished):
+async def test_results_of_others_damaged_ones_and_outlived_errors_do_not_count_and_are_named(finished):
     world, benchmark = finished
-    path = world.folder / "store" / result_key(benchmark.units[0])
-    path.write_text(path.read_text().replace(world.run.spec_hash, "f" * 16))
-    (world.folder / "store" / result_key(benchmark.units[1])).write_text("{half")
+    foreign, damaged, swapped = (world.folder / "store" / result_key(benchmark.units[n]) for n in (0, 1, 2))
+    foreign.write_text(foreign.read_text().replace(world.run.spec_hash, "f" * 16))
+    damaged.write_text("{half")
+    swapped.write_bytes((world.folder / "store" / result_key(benchmark.units[4])).read_bytes())
     error = (world.folder / "store" / error_key(benchmark.units[5])).read_bytes()
-    await world.results.put(error_key(benchmark.units[2]), error)
+    await world.results.put(error_key(benchmark.units[4]), error)
     head = await report(world.run, world.results, NOW, nowhere)
-    assert (head.scored, head.infra_errors) == (3, 1)
+    assert (head.scored, head.passed, head.infra_errors, head.refused) == (2, 1, 1, 3)
+    assert head.refusal.startswith("3 result objects refused: 1 ")
+    keys = {result_key(benchmark.units[n]): why for n, why in enumerate(WHY)}
+    assert all(why in head.refusal for why in WHY)
+    assert world.object("report/summary.json")["refusedResults"] == keys
+    page = (world.folder / "store/report/report.html").read_text()
+    assert all(key in page for key in keys)
+    assert "Refused:" in (world.folder / "store/report/report.md").read_text()
+
+
+async def test_units_that_were_set_aside_are_listed_with_what_died_of_them(finished):
+    world, benchmark = finished
+    head = await report(world.run, world.results, NOW, nowhere)
+    assert (head.infra_errors, head.quarantined, head.attempt) == (1, 0, 0)
+    deaths = [("p1", [5, 3], 1, "OOMKilled"), ("p2", [5], 1, "OOMKilled"), ("<b>", [5], 1, "<i>exit code 137")]
+    for pod, units, count, why in deaths:
+        death = Death(spec_hash=world.run.spec_hash, attempt=1, what="pod", units=units, count=count, why=why)
+        await world.results.put(death_key(1, pod), death.model_dump_json(by_alias=True).encode())
+    await world.results.put(death_key(1, "unreadable"), b"{")
+    head = await report(world.run, world.results, NOW, nowhere, attempt=2)
+    assert (head.scored, head.infra_errors, head.quarantined, head.attempt) == (5, 0, 1, 2)
+    listed = world.object("report/summary.json")["quarantinedUnits"]
+    why = "pod: OOMKilled 2 times, pod: <i>exit code 137"
+    assert listed == [{"unit": benchmark.units[5].key, "deaths": 3, "alone": 2, "why": why}]
+    page = (world.folder / "store/report/report.html").read_text()
+    assert "<h2>Quarantined units</h2>" in page
+    assert "&lt;i&gt;exit code 137" in page
+
+
+async def test_provenance_tells_what_served_at_each_attempt_and_at_the_end(finished):
+    world, _ = finished
+    image = "docker.io/vllm/vllm-openai@sha256:" + "ab" * 32
+    serving = Serving(
+        image_id=image, revision="c" * 40, engine_version="0.33.0", effective={"gpuMemoryUtilization": 95}
+    )
+    pool = world.run.pools["pool-a"]
+    then = AttemptProvenance(
+        spec_hash=world.run.spec_hash,
+        attempt=1,
+        began_at=NOW,
+        evaluator_image="toolorch@sha256:1",
+        pools={"pool-a": pool.model_copy(update={"serving": serving})},
+    )
+    foreign = then.model_copy(update={"spec_hash": "f" * 16, "attempt": 2})
+    for told in (then, foreign):
+        body = told.model_dump_json(by_alias=True).encode()
+        await world.results.put(attempt_provenance_key(told.attempt), body)
+    now = serving.model_copy(update={"effective": {"gpuMemoryUtilization": 90}, "arguments": ["vllm", "serve", "<m>"]})
+    run = world.run.model_copy(update={"pools": {"pool-a": pool.model_copy(update={"serving": now})}})
+    await report(run, world.results, NOW, nowhere)
+    told = world.object("provenance.json")
+    assert told["specHash"] == run.spec_hash
+    assert told["datasetHash"] == "d"
+    assert told["served"] == {"agent": {"tiny": 5}}
+    assert told["evaluatorImage"] == "toolorch@sha256:1"
+    assert [a["attempt"] for a in told["attempts"]] == [1]
+    assert told["attempts"][0]["pools"]["pool-a"]["serving"]["imageId"] == image
+    assert told["pools"]["pool-a"]["serving"]["effective"] == {"gpuMemoryUtilization": 90}
+    change = "pool-a: gpuMemoryUtilization 95 → 90 between attempt 1 and the end"
+    assert told["changes"] == [change]
+    page = (world.folder / "store/report/report.html").read_text()
+    for shown in (change, "vllm-openai@sha256:abababababab", "c" * 40, "vLLM 0.33.0", "vllm serve &#39;&lt;m&gt;&#39;"):
+        assert shown in page
+    assert "| pool-a | m | " + "c" * 40 in (world.folder / "store/report/report.md").read_text()
 
 
 async def test_a_run_without_any_result_has_a_report_too(make_world, scripted):
