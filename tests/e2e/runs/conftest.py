@@ -4,10 +4,14 @@ import pytest
 from cluster_runs import TOOLS, Runs, pool
 from operator_pods import Operator
 
+FLOODED = "3"
+"""Retail's task whose answers are more than a shard has memory for."""
 # Some calls fail and some are never answered; who is patient gets all units all the same.
 SHAKY = {"MOCK_LATENCY_MS": 100, "MOCK_ERROR_PERCENT": 5, "MOCK_HANG_PERCENT": 1}
 # Slow enough that a run of 30 units is under way for some ten seconds, fast enough for a test.
 SLOW = {"MOCK_LATENCY_MS": 250}
+# Nobody waits for an answer; a token comes each second, so that the server does not look stuck.
+NEVER = {"MOCK_LATENCY_MS": 3_600_000}
 POOLS = (
     pool("slow", "mock/skill-70", SLOW, toolCalling=TOOLS),
     pool("shaky", "mock/skill-70", SHAKY, toolCalling=TOOLS),
@@ -15,7 +19,10 @@ POOLS = (
     pool("silent", "mock/silent", toolCalling=TOOLS),
     # Its tool calls are not tried before a run may use it.
     pool("forced", "mock/silent", toolCalling=TOOLS, preflight={"toolCalling": "Off"}),
+    pool("flooding", "mock/skill-70", {"MOCK_FLOOD_TASK": FLOODED, "MOCK_FLOOD_MIB": 600}, toolCalling=TOOLS),
 )
+SHAKEN = {"tasks": 50, "trials": 2, "shards": 6, "concurrencyPerShard": 8, "deadlines": {"callSeconds": 5}}
+"""300 units that take a while, with a patience that a hanging call does not exhaust."""
 
 
 @pytest.fixture(scope="package")
@@ -24,6 +31,8 @@ def namespace(cluster, release, _namespaces):
     name = cluster.make_namespace("runs")
     _namespaces.append(name)
     yield name
+    # A Job that may make no more pods keeps the finalizers of those that failed, and with them the namespace.
+    cluster.kubectl("delete", "evalruns", "--all", namespace=name)
     cluster.kubectl("delete", "namespace", name, "--wait=false")
 
 
@@ -32,7 +41,7 @@ def runs(cluster, namespace, client):
     """The runs of the namespace, with pools that serve."""
     made = Runs(cluster, namespace, client)
     made.apply(*POOLS)
-    made.until_ready("slow", "shaky", "user", "forced")
+    made.until_ready("slow", "shaky", "user", "forced", "flooding")
     return made
 
 
@@ -43,3 +52,16 @@ def operator(cluster, release):
     found.refresh()
     yield found
     found.scale(1)
+
+
+@pytest.fixture(scope="package")
+def shaken(runs):
+    """A run of 300 units over a server that fails some calls and leaves others without an answer: status, objects."""
+    runs.start("shaken", "shaky", **SHAKEN)
+    return runs.until_over("shaken"), runs.stored("shaken")
+
+
+@pytest.fixture(scope="package")
+def shaken_spec():
+    """The spec of that run, without its pools."""
+    return SHAKEN

@@ -10,13 +10,6 @@ THIRD = 30
 """Percent of the units after which a run is stopped."""
 
 
-@pytest.fixture(scope="module")
-def shaken(runs):
-    """A run of 300 units over a server that fails some calls and leaves others without an answer."""
-    runs.start("shaken", "shaky", tasks=50, trials=2, shards=6, concurrencyPerShard=8, deadlines={"callSeconds": 5})
-    return runs.until_over("shaken"), runs.stored("shaken")
-
-
 def test_300_units_over_a_server_that_errs_and_hangs_are_all_scored_once(shaken):
     status, stored = shaken
     assert (status["done"], status["units"]["total"]) == (f"{TOTAL}/{TOTAL}", TOTAL)
@@ -30,14 +23,14 @@ def test_300_units_over_a_server_that_errs_and_hangs_are_all_scored_once(shaken)
 
 
 def test_a_run_that_is_suspended_and_resumed_runs_no_finished_unit_again(runs):
-    runs.start("paused", "slow", tasks=20)
+    runs.start("paused", "slow", tasks=20, concurrencyPerShard=2)
     total = runs.until_done("paused", 1)["units"]["total"]
     runs.until_done("paused", total * THIRD // 100)
     runs.patch("paused", {"spec": {"suspend": True}})
     runs.until("paused", lambda s: condition(s, "Suspended"))
     before = runs.until("paused", lambda _: not runs.pods("paused")) and runs.stored("paused")
     assert total * THIRD // 100 <= len(before.results) < total
-    runs.patch("paused", {"spec": {"suspend": False}})
+    runs.patch("paused", {"spec": {"suspend": False, "concurrencyPerShard": 8}})
     runs.until_over("paused")
     after = runs.stored("paused")
     after.assert_whole()

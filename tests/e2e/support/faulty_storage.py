@@ -39,7 +39,8 @@ class FaultyStorage:
     def _ask(self, method, body):
         with self._cluster.forward(f"pod/{NAME}", PORT, namespace=self._namespace) as port:
             address = f"http://127.0.0.1:{port}/-/faults"
-            answer = httpx.Client(trust_env=False).request(method, address, json=body)
+            with httpx.Client(trust_env=False) as client:
+                answer = client.request(method, address, json=body)
         assert answer.status_code == 200, answer.text
         return answer.json()
 

@@ -1,0 +1,133 @@
+"""What dies is replaced, what is stored is not run again: pods, Jobs, operator and storage fail under a run."""
+
+import random
+import time
+
+import pytest
+from cluster_runs import pool
+from kind_cluster import RELEASE_NAMESPACE
+
+pytestmark = pytest.mark.cluster
+
+UNITS = 30
+S3_PODS = "app.kubernetes.io/component=s3"
+
+
+def assert_whole_in_one_attempt(runs, name):
+    status = runs.until_over(name)
+    assert (status["done"], status["attempt"]) == (f"{UNITS}/{UNITS}", 1)
+    stored = runs.stored(name)
+    stored.assert_whole()
+    assert stored.assignments == {1: list(range(UNITS))}
+    return stored
+
+
+def test_every_worker_killed_the_operator_twice_and_storage_once_change_no_reward(
+    cluster, runs, operator, shaken, shaken_spec
+):
+    runs.start("battered", "shaky", **shaken_spec)
+    runs.until_done("battered", 10)
+    workers = runs.pods("battered")
+    assert len(workers) == shaken_spec["shards"]
+    for number, worker in enumerate(workers):
+        runs.kill(worker)
+        if number in (1, 4):
+            operator.kill()
+        if number == 2:
+            (storage,) = cluster.get("pods", namespace=RELEASE_NAMESPACE, selector=S3_PODS)
+            runs.kill(storage)
+    status = runs.until_over("battered", seconds=240)
+    assert operator.restarts() == 2
+    stored = runs.stored("battered")
+    stored.assert_whole()
+    assert stored.rewards() == shaken[1].rewards()
+    killed = {worker["metadata"]["name"] for worker in workers}
+    later = {r["pod"] for r in stored.results.values()} - killed
+    assert len(later) >= len(killed) / 2, "they were killed when nearly all was done"
+    assert status["attempt"] == 1
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_the_operator_killed_at_a_random_moment_changes_nothing(runs, operator, seed):
+    name = f"killed-{seed}"
+    runs.start(name, "slow")
+    time.sleep(random.Random(seed).uniform(0.5, 12))
+    operator.kill()
+    assert_whole_in_one_attempt(runs, name)
+
+
+def test_two_operators_at_once_make_each_thing_once(runs, operator):
+    operator.scale(2)
+    runs.start("ruled-by-two", "slow")
+    stored = assert_whole_in_one_attempt(runs, "ruled-by-two")
+    runs.until("ruled-by-two", lambda s: s.get("report"))
+    assert runs.jobs("ruled-by-two") == ["ruled-by-two-a1", "ruled-by-two-plan", "ruled-by-two-report"]
+    assert len(runs.pods("ruled-by-two")) == 3
+    assert len(runs.events("ruled-by-two", "RunComplete")) == 1
+    assert len(stored.results) == UNITS
+
+
+def test_a_run_that_nobody_saw_running_is_found_whole(runs, operator):
+    runs.start("unseen", "slow")
+    runs.until("unseen", lambda s: s.get("attempt"))
+    operator.scale(0)
+    runs.cluster.wait("job/unseen-a1", "condition=Complete", namespace=runs.namespace)
+    assert runs.status("unseen")["units"]["done"] < UNITS, "somebody saw it"
+    operator.scale(1)
+    assert_whole_in_one_attempt(runs, "unseen")
+
+
+def test_an_attempts_job_deleted_while_nobody_looks_is_made_again_for_what_is_missing(runs, operator):
+    runs.start("lost-job", "slow")
+    runs.until_done("lost-job", 3)
+    operator.scale(0)
+    runs.cluster.kubectl("delete", "job", "lost-job-a1", "--cascade=foreground", namespace=runs.namespace)
+    before = runs.stored("lost-job")
+    assert 0 < len(before.results) < UNITS
+    operator.scale(1)
+    status = runs.until_over("lost-job")
+    assert status["done"] == f"{UNITS}/{UNITS}"
+    after = runs.stored("lost-job")
+    after.assert_whole()
+    assert {key: after.results[key] for key in before.results} == before.results
+
+
+@pytest.mark.parametrize(
+    ("name", "how"),
+    [("lost-pod", ()), ("zombie-pod", ("--force", "--grace-period=0"))],
+    ids=["gently", "by force: its process lives on beside its replacement"],
+)
+def test_a_worker_pod_deleted_in_the_middle_is_replaced_and_the_run_is_whole(runs, name, how):
+    runs.start(name, "slow")
+    runs.until_done(name, 3)
+    pod = next(p for p in runs.pods(name) if p["status"]["phase"] == "Running")
+    runs.cluster.kubectl("delete", "pod", pod["metadata"]["name"], "--wait=false", *how, namespace=runs.namespace)
+    assert_whole_in_one_attempt(runs, name)
+
+
+def test_a_run_follows_its_shards_up_and_down_while_it_goes_on(runs):
+    runs.start("resized", "slow", shards=2, concurrencyPerShard=2)
+    for shards, done in ((4, 2), (1, 8)):
+        runs.until_done("resized", done)
+        runs.patch("resized", {"spec": {"shards": shards}})
+        size = f"jsonpath={{.spec.completions}}={shards}"
+        runs.cluster.wait("job/resized-a1", size, namespace=runs.namespace, seconds=30)
+    assert_whole_in_one_attempt(runs, "resized")
+
+
+def test_a_second_attempt_takes_exactly_the_missing_units(runs):
+    """One call in twenty hangs, the same ones in every run, until the unit's deadline ends it with an infra error."""
+    runs.apply(pool("hanging", "mock/oracle", {"MOCK_HANG_PERCENT": 5}, toolCalling={"parser": "hermes"}))
+    runs.until_ready("hanging")
+    limits = {
+        "deadlines": {"callSeconds": 10, "unitSeconds": 10},
+        "acceptance": {"minCoverage": 0, "maxInfraErrors": 100},
+    }
+    runs.start("retried", "hanging", **limits)
+    runs.until_over("retried")
+    stored = runs.stored("retried")
+    assert len(stored.assignments) > 1, "no unit ended with an infra error: the test tests nothing"
+    done_in = [stored.results.get(unit, {}).get("attempt") for unit in stored.units]
+    for attempt, taken in stored.assignments.items():
+        assert taken == [i for i in range(UNITS) if done_in[i] is None or done_in[i] >= attempt]
+    assert stored.late_calls() == []
