@@ -141,6 +141,7 @@ def _say_end(verdict: Says) -> dict[RunCondition, Says]:
     end = RunReason.RUN_COMPLETE if verdict.truth else RunReason.RUN_FAILED
     return {
         RunCondition.PROGRESSING: Says(False, end, verdict.message),
+        RunCondition.STALLED: Says(False, RunReason.NOT_STALLED),
         RunCondition.COMPLETE: Says(verdict.truth, end, verdict.message),
         RunCondition.FAILED: Says(not verdict.truth, verdict.reason, verdict.message),
     }

@@ -14,6 +14,7 @@ from toolorch_operator.evalrun.objects import build_input
 from toolorch_operator.evalrun.observed import ObservedRun
 from toolorch_operator.evalrun.output import resolve_output
 from toolorch_operator.evalrun.pools import all_pools_exist, say_pools
+from toolorch_operator.evalrun.stall import keep_stall
 from toolorch_operator.evalrun.step import Says, Step
 
 
@@ -22,8 +23,7 @@ def add_ground(run: EvalRun, observed: ObservedRun, defaults: Defaults, step: St
     output, manifest = resolve_output(run, defaults), observed.storage.manifest
     says = {
         RunCondition.POOLS_READY: say_pools(run, observed),
-        # The frame says so of a spec that cannot work; one that comes this far can.
-        RunCondition.STALLED: Says(False, RunReason.NOT_STALLED),
+        RunCondition.STALLED: keep_stall(run),
         **say_baseline(run, observed),
     }
     changes: dict[str, Any] = {}

@@ -60,7 +60,7 @@ def _plan(run: EvalRun, observed: ObservedRun, now: datetime, defaults: Defaults
         apply=step.apply,
         status=None if status == run.status else status.model_dump(mode="json", by_alias=True, exclude_none=True),
         status_first=step.status_first,
-        events=build_events(run.status, status),
+        events=(*build_events(run.status, status), *step.events),
         requeue_after=step.requeue,
     )
 

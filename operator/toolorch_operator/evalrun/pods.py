@@ -49,10 +49,11 @@ def parse_pod(raw: Mapping[str, Any]) -> PodView:
         running=parse_running(word),
         node=(raw.get("spec") or {}).get("nodeName", ""),
         image_id=container.get("imageID", ""),
-        started_at=parse_time(ended.get("startedAt")),
+        started_at=parse_time((ended or state.get("running") or {}).get("startedAt")),
         finished_at=parse_time(ended.get("finishedAt")),
         is_disrupted=is_raw_true(status, "DisruptionTarget"),
         is_leaving=bool(meta.get("deletionTimestamp")),
+        uid=meta.get("uid", ""),
     )
 
 

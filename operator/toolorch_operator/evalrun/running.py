@@ -34,6 +34,7 @@ from toolorch_operator.evalrun.pools import say_pools
 from toolorch_operator.evalrun.progress import count_units, expected_seconds, format_eta, sum_usage
 from toolorch_operator.evalrun.provenance import build_provenance_blob
 from toolorch_operator.evalrun.size import fit_size
+from toolorch_operator.evalrun.stall import add_stall
 from toolorch_operator.evalrun.step import Says, Step, go_on, hold
 from toolorch_operator.evalrun.verdict import find_cause, find_limit
 from toolorch_operator.plan import Manifest
@@ -56,7 +57,7 @@ def run_attempts(run: EvalRun, observed: ObservedRun, defaults: Defaults, now: d
         if stopped is not None:
             return stopped
     elif job is not None and not job.has_ended and not _is_done(run, observed, attempt):
-        return _watch(run, observed, attempt, now)
+        return _watch(run, observed, defaults, attempt, now)
     elif job is None and observed.live_pods(attempt_job(run, attempt)):
         return go_on(RunReason.RUNNING, f"attempt {attempt}: pods of its deleted Job are still ending", DRAIN_LOOK)
     return _take_stock(run, observed, defaults, attempt, now)
@@ -76,7 +77,7 @@ def _is_done(run: EvalRun, observed: ObservedRun, attempt: int) -> bool:
     return found is not None and not found.missing
 
 
-def _watch(run: EvalRun, observed: ObservedRun, attempt: int, now: datetime) -> Step:
+def _watch(run: EvalRun, observed: ObservedRun, defaults: Defaults, attempt: int, now: datetime) -> Step:
     fields = progress_fields(run, observed, attempt)
     holdup = find_holdup(observed, attempt_job(run, attempt))
     if holdup is not None:
@@ -94,7 +95,8 @@ def _watch(run: EvalRun, observed: ObservedRun, attempt: int, now: datetime) -> 
     message += describe_pods(observed, attempt_job(run, attempt))
     say = hold if observed.is_stuck(attempt_job(run, attempt)) else go_on
     step = say(RunReason.RUNNING, message, look, eta=format_eta(seconds), attempt=attempt, **fields)
-    return replace(step, apply=_fit(run, observed.jobs[attempt_job(run, attempt)], units.total - units.done))
+    step = replace(step, apply=_fit(run, observed.jobs[attempt_job(run, attempt)], units.total - units.done))
+    return add_stall(run, observed, defaults, step, now)
 
 
 def _fit(run: EvalRun, job: JobView, remaining: int) -> tuple[Manifest, ...]:

@@ -27,7 +27,14 @@ AT_FIRST: Mapping[RunCondition, Says] = {
 TERMINATION_MESSAGE = 500
 """Characters of a pod's own words that go into a condition."""
 QUIET_REASONS = frozenset(
-    {RunReason.RUNNING, RunReason.PLANNING, RunReason.AUDITING, RunReason.RUN_COMPLETE, RunReason.RUN_FAILED}
+    {
+        RunReason.RUNNING,
+        RunReason.PLANNING,
+        RunReason.AUDITING,
+        RunReason.NO_UNIT_ENDED,
+        RunReason.RUN_COMPLETE,
+        RunReason.RUN_FAILED,
+    }
 )
 """Reasons of Progressing that another condition's Event tells already."""
 BAD_REASONS = frozenset(
@@ -44,9 +51,10 @@ BAD_REASONS = frozenset(
 """Reasons whose Event is a warning."""
 SILENT_GATES = frozenset({"", RunReason.NOT_STARTED, RunReason.REPORT_FAILED})
 """Reasons of GatePassed that tell nothing new; empty: a run without a gate."""
-BAD_WHEN_TRUE = frozenset({RunCondition.FAILED, RunCondition.RESULTS_SUSPECT})
+BAD_WHEN_TRUE = frozenset({RunCondition.FAILED, RunCondition.RESULTS_SUSPECT, RunCondition.STALLED})
 TOLD_WHEN_TRUE = (
     RunCondition.PLANNED,
+    RunCondition.STALLED,
     RunCondition.REPORT_READY,
     RunCondition.RESULTS_SUSPECT,
     RunCondition.COMPLETE,

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from toolorch_api.conditions import RunCondition
-from toolorch_operator.plan import Blob, Manifest, Ref
+from toolorch_operator.plan import Blob, Event, Manifest, Ref
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,8 @@ class Step:
     apply: tuple[Manifest, ...] = ()
     status_first: bool = False
     requeue: timedelta | None = None
+    events: tuple[Event, ...] = ()
+    """What no transition of a condition tells."""
 
 
 def hold(reason: str, message: str, seconds: float | None = None, **changes: Any) -> Step:

@@ -96,12 +96,14 @@ class PodView:
     image_id: str = ""
     """Image of the container that ran, with its digest."""
     started_at: datetime | None = None
+    """When its container began; None: it has not, or nobody saw it."""
     finished_at: datetime | None = None
     """When its container ended; None: it has not, or nobody saw it."""
     is_disrupted: bool = False
     """The cluster took it away, as in a drain or a preemption."""
     is_leaving: bool = False
     """Somebody has deleted it."""
+    uid: str = ""
 
     @property
     def has_ended(self) -> bool:
