@@ -85,7 +85,7 @@ def await_summary(run: EvalRun, observed: ObservedRun, defaults: Defaults, cause
     if summary is None:
         return Step({RunCondition.REPORT_READY: say_reporting(observed, job.name)}, requeue=next_report_look(job, now))
     changes = summary_fields(run, summary, defaults)
-    end = finish(run, changes["units"], cause, changes, say_report(run, observed), now)
+    end = finish(run, changes["units"], cause, changes, say_report(run, observed), now, summary.refusal)
     return Step({**end.says, **say_suspects(run, summary), **say_gate(run, summary)}, end.changes)
 
 
@@ -111,24 +111,33 @@ def say_suspects(run: EvalRun, summary: Summary) -> dict[RunCondition, Says]:
     known = run.status.score != "" and counted.done == summary.scored
     if known and counted.passed != summary.passed:
         suspects.append(f"shards counted {counted.passed} passed units, the results hold {summary.passed}")
+    if run.status.score and summary.refused and summary.scored < counted.done:
+        suspects.append(f"shards counted {counted.done} results, {summary.scored} can be read: {summary.refusal}")
     if suspects:
         return {RunCondition.RESULTS_SUSPECT: Says(True, RunReason.RESULTS_LOOK_BROKEN, "; ".join(suspects))}
     return {RunCondition.RESULTS_SUSPECT: Says(False, RunReason.RESULTS_PLAUSIBLE)}
 
 
 def finish(
-    run: EvalRun, units: UnitCounts, cause: Says | None, changes: Mapping[str, Any], report: Says, now: datetime
+    run: EvalRun,
+    units: UnitCounts,
+    cause: Says | None,
+    changes: Mapping[str, Any],
+    report: Says,
+    now: datetime,
+    refusal: str = "",
 ) -> Step:
-    """Return the verdict on a run's units, with what is said of its report."""
+    """Return the verdict on a run's units, with what is said of its report; `refusal`: results that do not count."""
     verdict = judge(run, units, cause)
     score = changes.get("score", "")
     if verdict.truth and score:
         verdict = replace(verdict, message=f"{verdict.message}, score {score} ({changes['interval']})")
     set_aside = describe_quarantine(units, run.status.quarantined)
-    verdict = replace(verdict, message=verdict.message + set_aside)
+    unscored = set_aside + (f"; {refusal}" if refusal else "")
+    verdict = replace(verdict, message=verdict.message + unscored)
     missing = units.total - units.done
     results = (
-        Says(False, RunReason.UNITS_MISSING, f"{missing} of {units.total} units have no result{set_aside}")
+        Says(False, RunReason.UNITS_MISSING, f"{missing} of {units.total} units have no result{unscored}")
         if missing
         else Says(True, RunReason.ALL_UNITS_SCORED, f"{units.done} of {units.total} scored")
     )

@@ -41,6 +41,7 @@ def summary_fields(run: EvalRun, summary: Summary, defaults: Defaults) -> dict[s
         "score": summary.score,
         "score_scheduled": summary.score_scheduled,
         "interval": summary.interval,
+        "interval_scheduled": summary.interval_scheduled,
         "pass_hat_k": summary.pass_hat_k,
         # Results know nothing of what was lost on the way to them.
         "usage": at_least(run.status.usage, summary.usage),

@@ -28,5 +28,6 @@ def score_fields(units: UnitCounts, trials: int) -> dict[str, Any]:
         "score": score,
         "score_scheduled": format_score(units.passed, units.total),
         "interval": format_interval(units.passed, units.done),
+        "interval_scheduled": format_interval(units.passed, units.total),
         "pass_hat_k": {"1": score} if trials == 1 and score else {},
     }
