@@ -59,6 +59,9 @@ class RunObserver:
         if is_settled(run.status):
             # Only a resync or a change of its spec comes by again, and there may be thousands of such runs.
             self._freshness.forget(key)
+        if run.status.expired:
+            # Its children are gone, and its spec alone decides whether it goes on.
+            return Observation(ObservedRun())
         output = resolve_output(run, self._defaults)
         raw_jobs, raw_pods, raw_maps, pools, secret, baseline = await asyncio.gather(
             near.list(JOBS, meta.namespace, selector),

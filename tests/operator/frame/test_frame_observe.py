@@ -222,3 +222,13 @@ async def test_a_settled_run_costs_no_request_to_storage(frame):
     run["status"] = {"conditions": [condition]}
     await runs.observe(EvalRun.model_validate(run))
     assert frame.samples(metrics, "toolorch_storage_requests_total") == {}
+
+
+async def test_a_run_whose_children_have_gone_costs_no_request_at_all(frame):
+    cluster = Counting(frame.cluster())
+    runs, metrics = run_observer(frame, cluster)
+    run = frame.run()
+    run["status"] = {"expired": True}
+    await runs.observe(EvalRun.model_validate(run))
+    assert cluster.requests == []
+    assert frame.samples(metrics, "toolorch_storage_requests_total") == {}
