@@ -23,7 +23,7 @@ from toolorch_operator.answers import name_answer, parse_error
 from toolorch_operator.errors import Conflict, NotFound, Unavailable
 from toolorch_operator.metrics import Metrics
 from toolorch_operator.plan import Ref
-from toolorch_operator.pod_logs import LOG_BYTES, read_end
+from toolorch_operator.pod_logs import read_end
 from toolorch_operator.resources import BY_KIND, PODS, Objects, Resource
 
 REQUEST_TIMEOUT = 20.0
@@ -136,7 +136,7 @@ class Cluster:
             "patch", "PATCH", resource, resource.path(namespace, name), body=body, type_=MERGE_TYPE
         )
 
-    async def read_log(self, namespace: str, pod: str, tail_lines: int = 1, most: int = LOG_BYTES) -> str:
+    async def read_log(self, namespace: str, pod: str, tail_lines: int, most: int) -> str:
         """Return the last lines that a pod printed, of these the last bytes; Invalid where its container has no log."""
         path, query = PODS.path(namespace, pod, "log"), {"tailLines": str(tail_lines)}
         code, headers, body = await self._send("get", "pods/log", "GET", path, query=query, most=most)

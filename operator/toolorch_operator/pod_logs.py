@@ -11,10 +11,9 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from toolorch_operator.errors import ClusterError, Denied, Invalid, NotFound, Throttled
+from toolorch_operator.evalrun.evidence import LOG_BYTES, LOG_LINES
 from toolorch_operator.evalrun.observed import PodLog, PodView
 
-LOG_LINES, LOG_BYTES = 2000, 256 * 1024
-"""Of a log this end is kept: what a program says last tells why it died, and storage is not a log store."""
 CHUNK = 64 * 1024
 TRIES = 3
 """Looks at a log that nobody answers for, as on a node that is gone: each may take a request's whole timeout."""
@@ -32,8 +31,8 @@ class Stream(Protocol):
 class LogSource(Protocol):
     """Where logs come from: the API server."""
 
-    async def read_log(self, namespace: str, pod: str, tail_lines: int) -> str:
-        """Return the last lines of a pod's log; raise ClusterError where there is none."""
+    async def read_log(self, namespace: str, pod: str, tail_lines: int, most: int) -> str:
+        """Return the last lines of a pod's log, of these the last bytes; raise ClusterError where there is none."""
 
 
 async def read_end(stream: Stream, most: int) -> bytes:
@@ -59,7 +58,7 @@ class PodLogs:
 
     async def _one(self, namespace: str, name: str, blank: Callable[[str], str]) -> PodLog | None:
         try:
-            return PodLog(blank(await self._cluster.read_log(namespace, name, LOG_LINES)))
+            return PodLog(blank(await self._cluster.read_log(namespace, name, LOG_LINES, LOG_BYTES)))
         except NotFound:
             return PodLog(problem="the pod was gone before its log was read")
         except Invalid:

@@ -13,7 +13,7 @@ from toolorch_operator.cluster import Cluster
 from toolorch_operator.errors import ClusterError
 from toolorch_operator.freshness import Freshness
 from toolorch_operator.inventory import Inventory
-from toolorch_operator.modelpool.fetch.progress import LOG_LINES
+from toolorch_operator.modelpool.fetch.progress import LOG_BYTES, LOG_LINES
 from toolorch_operator.modelpool.jobs import JOB_SELECTOR, newest_pod, parse_job
 from toolorch_operator.modelpool.observed import JobView, ObservedPool
 from toolorch_operator.modelpool.pods import parse_pod
@@ -87,11 +87,11 @@ class PoolObserver:
 
     async def _job(self, namespace: str, job: dict[str, Any], pods: Sequence[dict[str, Any]]) -> JobView:
         pod = newest_pod(job["metadata"]["name"], pods)
-        is_running = (pod.get("status") or {}).get("phase") == "Running"
         log = ""
-        # One whose container is not there yet has no log, and how far it is may stay unsaid.
-        with suppress(ClusterError):
-            log = await self._cluster.read_log(namespace, pod["metadata"]["name"], LOG_LINES) if is_running else ""
+        if (pod.get("status") or {}).get("phase") == "Running":
+            # One whose container is not there yet has no log, and how far it is may stay unsaid.
+            with suppress(ClusterError):
+                log = await self._cluster.read_log(namespace, pod["metadata"]["name"], LOG_LINES, LOG_BYTES)
         return parse_job(job, pods, log)
 
     async def _chat_template(self, pool: ModelPool) -> str | None:

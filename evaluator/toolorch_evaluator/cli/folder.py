@@ -11,10 +11,13 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
+from toolorch_api.deaths import Death
 from toolorch_api.evalrun import EvalRun
 from toolorch_api.evalrun_status import EvalRunStatus
 from toolorch_api.keys import (
+    ATTEMPTS_PREFIX,
     CLAIMS_PREFIX,
+    DEATHS_PREFIX,
     ERRORS_PREFIX,
     MANIFEST_KEY,
     PROGRESS_PREFIX,
@@ -74,6 +77,16 @@ class RunFolder:
         """Log file of a replica or step."""
         return self.path / _LOGS / f"{name}.log"
 
+    def read_log_end(self, name: str, lines: int, most: int) -> str:
+        """Return the last lines of a log, of these the last bytes; empty where there is none."""
+        try:
+            with self.log(name).open("rb") as log:
+                log.seek(max(0, log.seek(0, os.SEEK_END) - most))
+                kept = log.read(most).decode(errors="replace").splitlines(keepends=True)
+        except FileNotFoundError:
+            return ""
+        return "".join(kept[-lines:])
+
     def create(self, key: str, body: bytes) -> None:
         """Write an object unless it is there already."""
         target = self.path / key
@@ -91,7 +104,7 @@ class RunFolder:
 
     def forget_attempts(self) -> None:
         """Start counting attempts anew, as after a failed run; manifest, results and transcripts stay."""
-        for part in ("attempts", CLAIMS_PREFIX, PROGRESS_PREFIX, ERRORS_PREFIX, "report"):
+        for part in (ATTEMPTS_PREFIX, CLAIMS_PREFIX, DEATHS_PREFIX, PROGRESS_PREFIX, ERRORS_PREFIX, "report"):
             shutil.rmtree(self.path / part, ignore_errors=True)
         (self.path / STATUS_FILE).unlink(missing_ok=True)
 
@@ -107,6 +120,8 @@ class RunFolder:
             results=self._keys(RESULTS_PREFIX) if wants.results else None,
             errors=self._keys(ERRORS_PREFIX) if wants.errors else None,
             summary=self._read(SUMMARY_KEY, Summary) if wants.summary else None,
+            deaths=self._read_deaths() if wants.deaths else None,
+            exits=frozenset(key for key in wants.exits if (self.path / key).exists()),
         )
 
     def count_results(self) -> int:
@@ -117,6 +132,10 @@ class RunFolder:
         """Return the progress of all shards of all attempts."""
         found = (self._read(key, Progress) for key in sorted(self._keys(PROGRESS_PREFIX)))
         return tuple(progress for progress in found if progress is not None)
+
+    def _read_deaths(self) -> dict[str, Death]:
+        read = {key: self._read(key, Death) for key in sorted(self._keys(DEATHS_PREFIX))}
+        return {key: death for key, death in read.items() if death is not None}
 
     def _keys(self, prefix: str) -> frozenset[str]:
         files = (self.path / prefix).rglob("*.json")

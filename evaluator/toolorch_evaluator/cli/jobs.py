@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from toolorch_api.meta import LABEL_ATTEMPT, LABEL_STEP
+from toolorch_api.meta import LABEL_ATTEMPT
 from toolorch_api.shard import (
     ENV_ATTEMPT,
     ENV_INPUT_DIR,
@@ -19,38 +19,13 @@ from toolorch_api.shard import (
     ENV_TERMINATION_LOG,
     ExitCode,
 )
-from toolorch_evaluator.cli.children import Child, Children
+from toolorch_evaluator.cli.children import Children
 from toolorch_evaluator.cli.folder import RunFolder
-from toolorch_operator.evalrun.observed import JobView, PodView, parse_last_word
+from toolorch_evaluator.cli.pods import LocalPod, Origin
+from toolorch_operator.evalrun.observed import JobView, PodView
 
 # The Job controller waits 10 s, 20 s, …; here nobody else's cluster has to be spared.
 _FIRST_PAUSE_SECONDS = 1.0
-# As Kubernetes reads it.
-_MESSAGE_BYTES = 4096
-
-
-@dataclass(slots=True)
-class _Pod:
-    """One start of one index of a Job."""
-
-    name: str
-    index: int
-    word: Path
-    child: Child | None = None
-    code: int | None = None
-
-    @property
-    def phase(self) -> str:
-        if self.code is None:
-            return "Running" if self.child else "Pending"
-        return "Succeeded" if self.code == ExitCode.OK else "Failed"
-
-    @property
-    def message(self) -> str:
-        """The last word of the program, as the kubelet would keep it."""
-        if self.code is None or not self.word.exists():
-            return ""
-        return parse_last_word(self.word.read_bytes()[:_MESSAGE_BYTES].decode(errors="replace"))
 
 
 class LocalJob:
@@ -59,8 +34,8 @@ class LocalJob:
     def __init__(self, manifest: Mapping[str, Any], input_dir: Path, folder: RunFolder, children: Children) -> None:
         meta, spec = manifest["metadata"], manifest["spec"]
         self.name: str = meta["name"]
-        self.step: str = meta["labels"][LABEL_STEP]
         self.attempt = int(meta["labels"].get(LABEL_ATTEMPT, 0))
+        self._origin = Origin.parse(manifest)
         env = spec["template"]["spec"]["containers"][0]["env"]
         self._told = {entry["name"]: str(entry["value"]) for entry in env if "value" in entry}
         self._completions = int(spec.get("completions", 1))
@@ -68,15 +43,15 @@ class LocalJob:
         self._input_dir = input_dir
         self._folder = folder
         self._children = children
-        self._pods: list[_Pod] = []
+        self._pods: list[LocalPod] = []
         self._not_before: dict[int, float] = {}
         self._is_suspended = False
 
     async def advance(self) -> None:
         """Notice ends, and start what is to be started."""
         for pod in self._pods:
-            if pod.child is not None and pod.code is None and pod.child.has_ended:
-                pod.code = await self._children.wait(pod.child)
+            if pod.code is None and pod.child.has_ended:
+                pod.end(await self._children.wait(pod.child))
                 failures = len(self._failed(pod.index))
                 self._not_before[pod.index] = time.monotonic() + _FIRST_PAUSE_SECONDS * 2 ** max(0, failures - 1)
         if self._bad_input() is None and not self._is_suspended:
@@ -88,22 +63,28 @@ class LocalJob:
         """Stop what runs, and start nothing any more: a shard gives back its running units."""
         self._is_suspended = True
         for pod in self._pods:
-            if pod.child is not None and pod.code is None:
-                pod.code = await self._children.stop(pod.child)
+            await self._stop(pod)
+
+    async def replace(self, name: str) -> None:
+        """Stop a pod of this name, if it has one; its index begins anew."""
+        for pod in self._pods:
+            if pod.name == name:
+                await self._stop(pod)
 
     def view(self) -> JobView:
         """Show it as the API would."""
         bad, worn = self._bad_input(), self._worn_out()
         active = sum(pod.code is None for pod in self._pods)
         succeeded = sum(pod.code == ExitCode.OK for pod in self._pods)
-        failure = f"PodFailurePolicy: {bad.message}" if bad else f"BackoffLimitExceeded: index {worn}" if worn else ""
+        failure = f"BackoffLimitExceeded: index {worn}" if worn else ""
+        failure = f"PodFailurePolicy: {bad.view().message}" if bad else failure
         return JobView(
             name=self.name,
             uid=self.name,
             attempt=self.attempt,
             active=active,
             succeeded=succeeded,
-            failed=sum(pod.phase == "Failed" for pod in self._pods),
+            failed=sum(pod.code not in (None, ExitCode.OK) for pod in self._pods),
             is_complete=succeeded == self._completions,
             is_failed=active == 0 and (bad is not None or (self._is_through() and bool(worn))),
             failure=failure,
@@ -112,27 +93,33 @@ class LocalJob:
 
     def pods(self) -> list[PodView]:
         """Show its pods as the API would."""
-        return [
-            PodView(p.name, self.name, self.step, self.attempt, p.phase, exit_code=p.code, message=p.message)
-            for p in self._pods
-        ]
+        return [pod.view() for pod in self._pods]
 
     async def _start(self, index: int) -> None:
-        tries = sum(pod.index == index for pod in self._pods)
-        name = f"{self.name}-{index}-{tries}" if self.step == "shard" else f"{self.name}-{tries}"
-        pod = _Pod(name, index, self._input_dir.parent / f"{name}.end")
-        pod.word.unlink(missing_ok=True)
+        name = self._name_pod(index)
+        word = self._input_dir.parent / f"{name}.end"
+        word.unlink(missing_ok=True)
         environment = {
             **os.environ,
             ENV_INPUT_DIR: str(self._input_dir),
             ENV_ATTEMPT: self._told[ENV_ATTEMPT],
             ENV_SHARD: str(index),
             ENV_POD: name,
-            ENV_TERMINATION_LOG: str(pod.word),
+            ENV_TERMINATION_LOG: str(word),
         }
-        command = [sys.executable, "-P", "-m", "toolorch_evaluator", self.step]
-        pod.child = await self._children.start(command, environment, self._folder.log(name))
-        self._pods.append(pod)
+        command = [sys.executable, "-P", "-m", "toolorch_evaluator", self._origin.step]
+        child = await self._children.start(command, environment, self._folder.log(name))
+        self._pods.append(LocalPod(self._origin, name, index, word, child))
+
+    def _name_pod(self, index: int) -> str:
+        """Return a name that no pod of the run ever had, of an earlier command neither: evidence is told by it."""
+        stem = f"{self.name}-{index}" if self._origin.step == "shard" else self.name
+        return next(name for n in itertools.count() if not self._folder.log(name := f"{stem}-{n}").exists())
+
+    async def _stop(self, pod: LocalPod) -> None:
+        if pod.code is None:
+            pod.is_leaving = True
+            pod.end(await self._children.stop(pod.child))
 
     def _is_due(self, index: int) -> bool:
         own = [pod for pod in self._pods if pod.index == index]
@@ -140,9 +127,8 @@ class LocalJob:
             return False
         return len(self._failed(index)) <= self._limit and time.monotonic() >= self._not_before.get(index, 0.0)
 
-    def _failed(self, index: int) -> list[_Pod]:
-        """Ends that cost a retry; an end by SIGTERM does not."""
-        return [p for p in self._pods if p.index == index and p.code not in (None, ExitCode.OK, ExitCode.DRAINED)]
+    def _failed(self, index: int) -> list[LocalPod]:
+        return [pod for pod in self._pods if pod.index == index and pod.has_failed]
 
     def _worn_out(self) -> str:
         """Indexes whose retries are used up."""
@@ -154,5 +140,5 @@ class LocalJob:
         worn = {i for i in range(self._completions) if len(self._failed(i)) > self._limit}
         return len(done | worn) == self._completions
 
-    def _bad_input(self) -> _Pod | None:
+    def _bad_input(self) -> LocalPod | None:
         return next((pod for pod in self._pods if pod.code == ExitCode.BAD_INPUT), None)

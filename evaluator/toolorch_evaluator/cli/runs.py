@@ -15,11 +15,12 @@ from toolorch_evaluator.cli.jobs import LocalJob
 from toolorch_evaluator.cli.pools import LocalPool
 from toolorch_evaluator.cli.stored import find_baseline
 from toolorch_operator.defaults import Defaults
-from toolorch_operator.evalrun.observed import ObservedRun, parse_pool
+from toolorch_operator.evalrun.evidence import LOG_BYTES, LOG_LINES, wanted_logs
+from toolorch_operator.evalrun.observed import ObservedRun, PodLog, parse_pool
 from toolorch_operator.evalrun.plan import plan
 from toolorch_operator.evalrun.settled import is_settled
 from toolorch_operator.evalrun.wants import wanted_facts
-from toolorch_operator.plan import Event, Manifest, Plan
+from toolorch_operator.plan import Event, Manifest, Plan, Ref
 
 
 class LocalRun:
@@ -66,17 +67,29 @@ class LocalRun:
             config_maps=frozenset(self._config_maps),
             baseline=self._baseline,
         )
-        return replace(observed, storage=self._folder.read_facts(wanted_facts(self.document, observed)))
+        seen = replace(observed, storage=self._folder.read_facts(wanted_facts(self.document, observed)))
+        ends = {p.name: self._folder.read_log_end(p.name, LOG_LINES, LOG_BYTES) for p in wanted_logs(seen)}
+        return replace(seen, logs={name: PodLog(end) for name, end in ends.items()})
 
     async def _carry_out(self, planned: Plan) -> None:
         """Do what the operator's frame does, in its order."""
         if planned.status_first:
             self._keep_status(planned)
+        for ref in planned.delete:
+            await self._delete(ref)
         for blob in planned.blobs:
             self._folder.create(blob.key, blob.body)
         for manifest in (*planned.create, *planned.apply):
             await self._apply(manifest)
         self._keep_status(planned)
+
+    async def _delete(self, ref: Ref) -> None:
+        for job in [*self._jobs.values()]:
+            if ref.kind == "Pod":
+                await job.replace(ref.name)
+            elif ref.kind == "Job" and ref.name == job.name:
+                await job.suspend()
+                del self._jobs[ref.name]
 
     async def _apply(self, manifest: Manifest) -> None:
         name = manifest["metadata"]["name"]

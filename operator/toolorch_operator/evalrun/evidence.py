@@ -16,8 +16,10 @@ from toolorch_operator.evalrun.deaths import build_death_blobs
 from toolorch_operator.evalrun.observed import ObservedRun, PodLog, PodView
 from toolorch_operator.plan import Blob, Plan
 
+LOG_LINES, LOG_BYTES = 2000, 256 * 1024
+"""Of a log this end is kept: what a program says last tells why it died, and storage is not a log store."""
 LOGS_PER_LOOK = 16
-"""Logs that one look reads, of 256 KiB at most: 4 MiB in memory, and a look that others wait for stays short."""
+"""Logs that one look reads: 4 MiB in memory at most, and a look that others wait for stays short."""
 NEXT_LOGS = timedelta(seconds=1)
 """Until the look at the rest, or at what has been written by now."""
 STORAGE_LOOK = timedelta(seconds=5)

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from toolorch_api.conditions import Condition, RunCondition, Truth
+from toolorch_api.deaths import Death
 from toolorch_api.evalrun import EvalRun, Output
 from toolorch_api.evalrun_status import EvalRunStatus, UnitCounts
 from toolorch_api.modelpool import ModelPool
@@ -118,3 +119,15 @@ def test_fewer_programs_run_as_many_units_at_once(run, programs, expected):
 def test_results_stay_on_this_machine(run, documents):
     wanted = run.model_copy(update={"spec": run.spec.model_copy(update={"output": Output(uri="s3://bucket")})})
     assert identified(wanted, "0").spec.output is None
+
+
+def test_deaths_and_ends_of_pods_are_read_until_a_new_beginning(folder):
+    death = Death(spec_hash="h", attempt=1, what="pod", units=[3])
+    folder.create("deaths/1/p0.json", death.model_dump_json(by_alias=True).encode())
+    folder.create("attempts/1/0/p0/exit.json", b"{}")
+    wants = StorageWants(deaths=True, exits=frozenset({"attempts/1/0/p0/exit.json", "attempts/1/0/p1/exit.json"}))
+    facts = folder.read_facts(wants)
+    assert facts.deaths == {"deaths/1/p0.json": death}
+    assert facts.exits == {"attempts/1/0/p0/exit.json"}
+    folder.forget_attempts()
+    assert folder.read_facts(wants).deaths == {}

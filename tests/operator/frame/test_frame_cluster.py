@@ -174,8 +174,8 @@ async def test_names_are_quoted_in_paths():
 async def test_a_log_is_its_last_lines_and_of_these_the_last_bytes(frame):
     said = "".join(f"line {i} {'é' * 100}\n" for i in range(2000))
     async with api(frame.metrics(), (200, "one\ntwo\n"), (200, said)) as (cluster, seen):
-        assert await cluster.read_log("ns", "p", 5) == "one\ntwo\n"
-        assert await cluster.read_log("ns", "p", 5, most=1000) == said.encode()[-1000:].decode(errors="replace")
+        assert await cluster.read_log("ns", "p", 5, 1000) == "one\ntwo\n"
+        assert await cluster.read_log("ns", "p", 5, 1000) == said.encode()[-1000:].decode(errors="replace")
     assert seen[0][:2] == ("GET", "/api/v1/namespaces/ns/pods/p/log?tailLines=5")
 
 
@@ -190,11 +190,11 @@ async def test_a_log_is_its_last_lines_and_of_these_the_last_bytes(frame):
 async def test_why_a_pod_has_no_log_is_told(frame, code, error):
     async with api(frame.metrics(), (code, {"message": "no"})) as (cluster, _):
         with pytest.raises(error):
-            await cluster.read_log("ns", "p", 5)
+            await cluster.read_log("ns", "p", 5, 1000)
 
 
 async def test_no_server_has_no_log(frame):
     cluster = Cluster(Configuration(host="http://127.0.0.1:9"), frame.metrics())
     with pytest.raises(Unavailable, match="pods/log"):
-        await cluster.read_log("ns", "p")
+        await cluster.read_log("ns", "p", 5, 1000)
     await cluster.close()

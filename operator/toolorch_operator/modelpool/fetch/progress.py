@@ -10,8 +10,8 @@ from typing import Any
 from toolorch_operator.modelpool.observed import JobView
 from toolorch_operator.raw import parse_object
 
-LOG_LINES = 20
-"""Last lines of a fetching pod's log in which its newest word on the progress is looked for."""
+LOG_LINES, LOG_BYTES = 20, 64 * 1024
+"""The end of a fetching pod's log in which its newest word on the progress is looked for."""
 
 _GIB = 1 << 30
 # A git hash; the word comes from an image that the user chose.
