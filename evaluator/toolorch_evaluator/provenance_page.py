@@ -29,7 +29,8 @@ def _show(name: str, pool: Mapping[str, Any]) -> dict[str, Any]:
         "model": pool["model"],
         "revision": serving["revision"],
         "engine": engine,
-        "image": short_image(serving["imageId"] or serving["image"]),
+        # On a machine without a cluster no image is run, whatever the spec asks for.
+        "image": short_image(serving["imageId"]),
         "settings": ", ".join(f"{key} {value}" for key, value in serving["effective"].items() if value is not None),
         "command": shlex.join(serving["arguments"]),
     }

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from toolorch_api.conditions import RunCondition, Truth, find_condition
 from toolorch_api.crd import POOL_COLUMNS, RUN_COLUMNS
 from toolorch_api.evalrun import EvalRun
+from toolorch_evaluator.cli.score_lines import describe_score
 from toolorch_evaluator.cli.table import render_table
 
 # Often enough to be believed, seldom enough for a build's log.
@@ -121,13 +122,8 @@ def render_end(run: Mapping[str, Any], pools: Sequence[Mapping[str, Any]], now: 
 
 def render_score(run: EvalRun) -> list[str]:
     """Return the score with its n, both ways, and where the report lies."""
-    status, units = run.status, run.status.units
-    lines = []
-    if status.score:
-        interval = f", 95 % interval {status.interval}" if status.interval else ""
-        lines.append(f"score {status.score} over {units.done} scored units{interval}")
-        if status.score_scheduled and units.done < units.total:
-            lines.append(f"score {status.score_scheduled} over all {units.total} units, an unscored one counting 0")
+    status = run.status
+    lines = describe_score(status)
     gate = find_condition(status.conditions, RunCondition.GATE_PASSED)
     if gate is not None:
         lines.append(f"gate {_GATES[gate.status]}: {gate.message}")

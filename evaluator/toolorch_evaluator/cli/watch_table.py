@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from toolorch_api.conditions import RunCondition, find_condition
+from toolorch_evaluator.cli.score_lines import describe_score
 from toolorch_evaluator.cli.sight import Happening, Pool, Shard, Sight
 from toolorch_evaluator.cli.table import age
 
@@ -66,13 +67,8 @@ def tell_changes(before: Sight | None, after: Sight, rate: float | None) -> list
 
 def render_end(sight: Sight) -> list[str]:
     """Return how a run ended: its score with n, both ways, and where report and results are."""
-    status, units = sight.run.status, sight.run.status.units
-    lines = [f"{sight.run.name}: {status.reason}"]
-    if status.score:
-        interval = f", 95 % interval {status.interval}" if status.interval else ""
-        lines.append(f"score {status.score} over {units.done} scored units{interval}")
-        if status.score_scheduled and units.done < units.total:
-            lines.append(f"score {status.score_scheduled} over all {units.total} units, an unscored one counting 0")
+    status = sight.run.status
+    lines = [f"{sight.run.name}: {status.reason}", *describe_score(status)]
     places = {"report": status.report, "results": status.results}
     return lines + [f"{what}: {uri}" for what, uri in places.items() if uri]
 

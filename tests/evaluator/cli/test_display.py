@@ -6,8 +6,10 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
+from toolorch_api.conditions import Condition
 from toolorch_api.evalrun import EvalRun
 from toolorch_evaluator.cli.display import describe, open_display, render_end, render_score
+from toolorch_evaluator.cli.score_lines import describe_score
 from toolorch_evaluator.cli.table import age
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
@@ -18,6 +20,7 @@ STATUS = {
     "score": "0.500",
     "scoreScheduled": "0.400",
     "interval": "0.22–0.78",
+    "intervalScheduled": "0.17–0.69",
     "attempt": 1,
     "tokens": 1234,
     "results": "file:///tmp/runs/run-1",
@@ -48,10 +51,20 @@ def test_the_table_is_kubectls(run):
 def test_the_score_is_told_with_n_and_both_ways(run):
     assert render_score(run) == [
         "score 0.500 over 8 scored units, 95 % interval 0.22–0.78",
-        "score 0.400 over all 10 units, an unscored one counting 0",
+        "score 0.400 over all 10 units, an unscored one counting 0, 95 % interval 0.17–0.69",
         "report: /tmp/runs/run-1/report/report.html",
         "results: /tmp/runs/run-1",
     ]
+
+
+def test_pass_hat_k_and_what_makes_a_score_doubtful_stand_below_it(run):
+    at = {"lastTransitionTime": "2026-01-01T12:00:00Z", "reason": "ResultsLookBroken"}
+    suspect = Condition(type="ResultsSuspect", status="True", message="the agent called no tool", **at)
+    told = {"pass_hat_k": {"1": "0.500", "2": "0.250"}, "conditions": [suspect]}
+    lines = describe_score(run.status.model_copy(update=told))
+    assert lines[2:] == ["pass^1 0.500, pass^2 0.250", "suspect: the agent called no tool"]
+    plausible = suspect.model_copy(update={"status": "False"})
+    assert len(describe_score(run.status.model_copy(update={"conditions": [plausible]}))) == 2
 
 
 @pytest.mark.parametrize(
