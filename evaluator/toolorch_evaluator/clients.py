@@ -30,7 +30,7 @@ def trusted() -> ssl.SSLContext:
 class Clients:
     """The clients of a shard, each opened when its server is first called.
 
-    Open connections are those of calls under way, which units bound, and of idle ones, which `_idle` bounds.
+    Open connections are those of calls under way, which units bound, and of idle ones, which `idle_per_server` bounds.
     """
 
     def __init__(self, run: RunInput, files: PoolFiles) -> None:
@@ -54,6 +54,11 @@ class Clients:
         await self._close_gone(pool, {url, *busy})
         return client
 
+    def idle_per_server(self) -> int:
+        """Idle connections that one server's client keeps: its part of what all servers together may have."""
+        servers = sum(len(self._files.endpoints(pool)) for pool in self._run.spec.roles.pools())
+        return max(FEWEST_IDLE, IDLE_PER_UNIT * self._run.spec.concurrency_per_shard // max(1, servers))
+
     async def close(self) -> None:
         """Close all connections."""
         for client in self._open.values():
@@ -68,7 +73,7 @@ class Clients:
         key = self._files.key(pool) if self._run.pools[pool].external else NO_KEY
         seconds = self._run.spec.deadlines.call_seconds
         limits = httpx2.Limits(
-            max_connections=None, max_keepalive_connections=self._idle(), keepalive_expiry=KEEP_ALIVE_SECONDS
+            max_connections=None, max_keepalive_connections=self.idle_per_server(), keepalive_expiry=KEEP_ALIVE_SECONDS
         )
         timeout = httpx2.Timeout(seconds, connect=min(CONNECT_SECONDS, seconds))
         # Without the environment's proxies, and without following a server that points elsewhere.
@@ -80,8 +85,3 @@ class Clients:
         client.organization = client.project = client.admin_api_key = None
         client._custom_headers = {}
         return client
-
-    def _idle(self) -> int:
-        """Idle connections that one server's client keeps: its part of what all servers together may have."""
-        servers = sum(len(self._files.endpoints(pool)) for pool in self._run.spec.roles.pools())
-        return max(FEWEST_IDLE, IDLE_PER_UNIT * self._run.spec.concurrency_per_shard // max(1, servers))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -37,23 +37,41 @@ class RoleLatency:
     """Completion tokens per second of call time: one stream's pace, not the server's throughput."""
     curve_ms: Sequence[float]
     """Milliseconds at evenly spaced percentiles from 0 to 100, for the chart."""
+    waited_p95_ms: float
+    """Before the try that was answered: no endpoint ready, failed tries and the pauses after them."""
+    first_p50_ms: float | None
+    """Time to first token, over the calls whose answers were streamed; None where none was."""
+    first_p95_ms: float | None
+    cut: int
+    """Answered calls whose answer was allowed fewer tokens than the spec says."""
+    troubles: Mapping[str, int]
+    """Tries that failed, by cause, those of failed calls included."""
 
 
 @dataclass(slots=True)
 class _Sums:
-    """What is kept of one role's calls: four bytes per answered call, however many there are."""
+    """What is kept of one role's calls: eight bytes per answered call, twelve per streamed one, however many."""
 
     answered_ms: array[int] = field(default_factory=lambda: array("I"))
+    waited_ms: array[int] = field(default_factory=lambda: array("I"))
+    first_ms: array[int] = field(default_factory=lambda: array("I"))
+    troubles: Counter[str] = field(default_factory=Counter)
+    cut: int = 0
     failed: int = 0
     retried: int = 0
     empty: int = 0
     tokens: int = 0
 
     def add(self, event: Mapping[str, Any]) -> None:
+        self.troubles.update(event.get("failed", ()))
         if event["cause"]:
             self.failed += 1
             return
         self.answered_ms.append(event["ms"])
+        self.waited_ms.append(event.get("waited_ms", 0))
+        if (first := event.get("first_ms")) is not None:
+            self.first_ms.append(first)
+        self.cut += event.get("cut_tokens", 0) > 0
         self.retried += event["tries"] > 1
         self.tokens += event["completion_tokens"]
         # A server that reports no usage at all says nothing about its completions.
@@ -94,4 +112,13 @@ def _row(role: str, pool: str, sums: _Sums) -> RoleLatency:
         completion_tokens=sums.tokens,
         tokens_per_second=sums.tokens / seconds if seconds else 0.0,
         curve_ms=[float(ms) for ms in np.percentile(sample, shares)],
+        waited_p95_ms=_percentile(sums.waited_ms, 95) or 0.0,
+        first_p50_ms=_percentile(sums.first_ms, 50),
+        first_p95_ms=_percentile(sums.first_ms, 95),
+        cut=sums.cut,
+        troubles=dict(sums.troubles.most_common()),
     )
+
+
+def _percentile(sample: array[int], share: int) -> float | None:
+    return float(np.percentile(sample, share)) if sample else None

@@ -42,7 +42,7 @@ class CallEvent:
     """Tokens that the answer was allowed fewer than the spec says, since the conversation left no more."""
     finish_reason: str
     cause: str
-    """Empty where the call was answered; cut_off where the unit, or its pod, ended before the call did."""
+    """Empty where the call was answered, and could be read; cut_off where the unit, or its pod, ended before it did."""
 
 
 class Profile:

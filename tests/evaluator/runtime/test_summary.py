@@ -8,7 +8,6 @@ import pytest
 from toolorch_api.deaths import Death
 from toolorch_api.evalrun_status import Usage
 from toolorch_api.shard import Manifest, Result, Unit, UnitStatus
-from toolorch_evaluator.latency import LatencySums
 from toolorch_evaluator.set_aside import SetAside, list_set_aside
 from toolorch_evaluator.summary import Ends, Row, say_refused, summarise
 
@@ -193,14 +192,3 @@ def test_groups_follow_the_manifest_and_causes_are_counted():
         ("telecom", 2, 1, 1.0),
         ("airline", 1, 1, 0.0),
     ]
-
-
-def test_latency_is_of_answered_calls_and_counts_the_others():
-    event = {"role": "agent", "pool": "p", "cause": "", "ms": 100, "tries": 1, "completion_tokens": 10}
-    events = [event | {"ms": ms} for ms in (100, 200, 300)] + [event | {"cause": "model_timeout", "ms": 9000}]
-    sums = LatencySums()
-    for call in [*events[:2], events[2] | {"tries": 3}, events[3]]:
-        sums.add(call)
-    (row,) = sums.rows()
-    assert (row.calls, row.failed, row.retried, row.p50_ms, row.max_ms) == (3, 1, 1, 200, 300)
-    assert row.tokens_per_second == pytest.approx(50)
