@@ -66,8 +66,8 @@ class FaultSettings:
     served_name: str = ""
     tool_format: str = ""
     """The format in which the model writes tool calls; empty for whatever the server's parser reads."""
-    flood_task: str = ""
-    """The agent's calls in its units are answered with a text of `flood_mib`."""
+    flood_unit: str = ""
+    """Key of the unit in which the agent's calls are answered with a text of `flood_mib`."""
     flood_mib: int = 0
 
     @property

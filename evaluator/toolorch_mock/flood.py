@@ -9,7 +9,6 @@ from typing import Any
 
 from aiohttp import web
 
-from toolorch_api.unit import slug
 from toolorch_mock.caller import Caller
 
 _PIECE = b"x" * 2**20
@@ -19,15 +18,15 @@ _PLACE = "\N{REPLACEMENT CHARACTER}"
 
 @dataclass(frozen=True, slots=True)
 class Flood:
-    """Whom it falls upon: the agent's calls in all units of one task; no task, no flood."""
+    """Whom it falls upon: the agent's calls in one unit; no unit, no flood."""
 
-    task: str = ""
+    unit: str = ""
+    """Its key: `<variant>/<domain>/<task slug>/<trial>`."""
     mib: int = 0
 
     def falls_on(self, caller: Caller | None) -> bool:
         """Whether a request is answered so."""
-        hit = caller is not None and caller.role == "agent" and caller.task_slug == slug(self.task)
-        return bool(self.task) and hit
+        return caller is not None and caller.role == "agent" and caller.unit_key == self.unit
 
     async def answer(self, request: web.Request, body: Mapping[str, Any]) -> web.StreamResponse:
         """Answer with a whole chat completion whose text has so many MiB."""

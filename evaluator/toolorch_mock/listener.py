@@ -38,7 +38,7 @@ async def _listen(options: ServeOptions, model: Model, faults: FaultSettings, is
         stop.set()
 
     engine = Engine(faults, (faults.run_oom_after_requests or 0) if is_doomed else None, die)
-    flood = Flood(faults.flood_task, faults.flood_mib)
+    flood = Flood(faults.flood_unit, faults.flood_mib)
     app = Server(options, model, engine, load_reference, faults.tool_format, flood).build_app()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)

@@ -83,7 +83,7 @@ def parse_faults(environment: Mapping[str, str]) -> FaultSettings:
         hangs_after_requests=read.count("MOCK_ENGINE_HANGS_AFTER_REQUESTS"),
         served_name=read.text("MOCK_SERVED_NAME"),
         tool_format=read.choice("MOCK_TOOL_FORMAT", list(TOOL_FORMATS)),
-        flood_task=read.text("MOCK_FLOOD_TASK"),
+        flood_unit=read.text("MOCK_FLOOD_UNIT"),
         flood_mib=read.count("MOCK_FLOOD_MIB", _MAX_MIB) or 0,
     )
 

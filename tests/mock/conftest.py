@@ -65,7 +65,7 @@ async def start_mock(
     faults = faults or FaultSettings()
     is_doomed = choose_death(options, faults, 1) is Crash.RUN_OOM
     engine = Engine(faults, (faults.run_oom_after_requests or 0) if is_doomed else None, die, token_seconds)
-    flood = Flood(faults.flood_task, faults.flood_mib)
+    flood = Flood(faults.flood_unit, faults.flood_mib)
     app = Server(options, found, engine, load_reference, faults.tool_format, flood).build_app()
     async with AsyncExitStack() as stack:
         server = TestServer(app)

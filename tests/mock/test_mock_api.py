@@ -11,7 +11,6 @@ import openai
 import pytest
 from aiohttp import ClientSession
 
-from toolorch_api.unit import slug
 from toolorch_mock.faults import FaultSettings
 
 TOOL_FLAGS = ("--enable-auto-tool-choice", "--tool-call-parser", "hermes")
@@ -218,16 +217,19 @@ async def test_a_tool_call_cut_at_max_tokens_leaks_into_the_text(running):
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "though a stream was asked for"])
 async def test_a_flood_is_a_completion_larger_than_anybody_wants(running, stream):
-    async with running(faults=FaultSettings(flood_task="a|b", flood_mib=3)) as mock, ClientSession() as session:
+    async with (
+        running(faults=FaultSettings(flood_unit="control/retail/3/0", flood_mib=3)) as mock,
+        ClientSession() as session,
+    ):
 
-        async def ask(task, role):
-            identity = f"run/control/retail/{slug(task)}/0/{role}/1"
+        async def ask(unit, role):
+            identity = f"run/{unit}/{role}/1"
             body = {"model": "served", "messages": HELLO, "stream": stream}
             address = f"{mock.url}/v1/chat/completions"
             async with session.post(address, json=body, headers={"X-Request-Id": identity}) as response:
                 return await response.read()
 
-        (choice,) = json.loads(await ask("a|b", "agent"))["choices"]
+        (choice,) = json.loads(await ask("control/retail/3/0", "agent"))["choices"]
         assert choice["message"]["content"] == "x" * 3 * 2**20
-        for other in (("a|b", "user"), ("c", "agent")):
+        for other in (("control/retail/3/0", "user"), ("control/retail/3/1", "agent")):
             assert len(await ask(*other)) < 10_000

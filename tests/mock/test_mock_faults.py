@@ -46,12 +46,12 @@ def test_all_variables_are_read():
         "MOCK_ENGINE_HANGS_AFTER_REQUESTS": "7",
         "MOCK_SERVED_NAME": "other",
         "MOCK_TOOL_FORMAT": "llama3_json",
-        "MOCK_FLOOD_TASK": "a|b",
+        "MOCK_FLOOD_UNIT": "control/retail/3/0",
         "MOCK_FLOOD_MIB": "300",
     }
     gpu = Gpu(24, 8, 96, is_limited=True, free_gib=20.5)
     expected = FaultSettings(
-        88, 1.5, 20, 5, 1, Crash.RACE, 64, 2048, gpu, 2, 300, 0, 7, "other", "llama3_json", "a|b", 300
+        88, 1.5, 20, 5, 1, Crash.RACE, 64, 2048, gpu, 2, 300, 0, 7, "other", "llama3_json", "control/retail/3/0", 300
     )
     assert parse_faults(environment) == expected
 

@@ -4,8 +4,8 @@ import pytest
 from cluster_runs import TOOLS, Runs, pool
 from operator_pods import Operator
 
-FLOODED = "3"
-"""Retail's task whose answers are more than a shard has memory for."""
+FLOODED = "control/retail/3/0"
+"""The unit whose answers are more than a shard has memory for."""
 # Some calls fail and some are never answered; who is patient gets all units all the same.
 SHAKY = {"MOCK_LATENCY_MS": 100, "MOCK_ERROR_PERCENT": 5, "MOCK_HANG_PERCENT": 1}
 # Slow enough that a run of 30 units is under way for some ten seconds, fast enough for a test.
@@ -19,7 +19,7 @@ POOLS = (
     pool("silent", "mock/silent", toolCalling=TOOLS),
     # Its tool calls are not tried before a run may use it.
     pool("forced", "mock/silent", toolCalling=TOOLS, preflight={"toolCalling": "Off"}),
-    pool("flooding", "mock/skill-70", {"MOCK_FLOOD_TASK": FLOODED, "MOCK_FLOOD_MIB": 600}, toolCalling=TOOLS),
+    pool("flooding", "mock/skill-70", {"MOCK_FLOOD_UNIT": FLOODED, "MOCK_FLOOD_MIB": 600}, toolCalling=TOOLS),
 )
 SHAKEN = {"tasks": 50, "trials": 2, "shards": 6, "concurrencyPerShard": 8, "deadlines": {"callSeconds": 5}}
 """300 units that take a while, with a patience that a hanging call does not exhaust."""
