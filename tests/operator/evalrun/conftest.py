@@ -19,6 +19,7 @@ from toolorch_operator.evalrun.names import attempt_job, report_job
 from toolorch_operator.evalrun.observed import ObservedRun, PodLog, StorageView, parse_job, parse_pod, parse_pool
 from toolorch_operator.evalrun.plan import plan
 from toolorch_operator.evalrun.pods import INDEX
+from toolorch_operator.evalrun.status import compute_status
 from toolorch_operator.evalrun.wants import wanted_facts
 from toolorch_operator.plan import Plan
 
@@ -398,6 +399,7 @@ def kit():
         pool=pool_manifest,
         defaults=DEFAULTS,
         now=NOW,
+        next_status=compute_status,
         attempt_job=attempt_job,
         report_job=report_job,
     )
