@@ -68,8 +68,8 @@ class Chat:
 
     async def attempt(self, unit: Unit, pool: str, endpoint: Endpoint, request: Request) -> Answer | Trouble:
         """Send a unit's request once; raises BadInputError where the server's key is not mounted."""
-        client = await self.clients.get(pool, endpoint.url, self._under_way.servers)
         with self._under_way.at(endpoint.url, unit) as here:
+            client = await self.clients.get(pool, endpoint.url, self._under_way.servers)
             outcome = await send(client, request)
             if isinstance(outcome, Trouble):
                 return self._judge(outcome, here)

@@ -56,7 +56,8 @@ class Assembly:
         return build_answer(content, calls, self._served, self._usage, self._finish_reason, first_seconds)
 
     def _take(self, document: Mapping[str, Any], event: str) -> None:
-        if error := document.get("error"):
+        # Older servers write an error without its envelope.
+        if error := document.get("error") or (document if document.get("object") == "error" else None):
             code = error.get("code") if isinstance(error, dict) else None
             raise StreamError(code if isinstance(code, int) and code >= 400 else 500, event)
         self._served = document.get("model") or self._served

@@ -139,6 +139,9 @@ async def test_a_stream_that_breaks_has_lost_its_server(make_world, open_chat, s
         pytest.param([piece(content="hel"), "[DONE]"], "model_server_error", id="a stream without an end"),
         pytest.param([{"error": {"message": "boom", "code": 500}}, "[DONE]"], "model_server_error", id="an error"),
         pytest.param([{"error": {"message": "no", "code": 400}}, "[DONE]"], "model_refused", id="a refusal"),
+        pytest.param(
+            [{"object": "error", "message": "no", "code": 400}], "model_refused", id="as older vLLM writes it"
+        ),
     ],
 )
 async def test_a_stream_that_is_no_answer_is_trouble(make_world, open_chat, stream_server, quick, pieces, cause):
@@ -148,6 +151,15 @@ async def test_a_stream_that_is_no_answer_is_trouble(make_world, open_chat, stre
         with pytest.raises(ModelError) as caught:
             await UnitChat(chat, UNIT)("agent", MESSAGES)
     assert caught.value.cause == cause
+
+
+async def test_an_engine_that_dies_in_a_stream_is_a_lost_server(make_world, open_chat, stream_server, quick):
+    world = make_world(**STREAMED)
+    died = {"error": {"message": "EngineCore encountered an issue. See stack trace", "code": 500}}
+    world.point(await stream_server(piece(content="hel"), died, "[DONE]"))
+    async with open_chat(world, quick) as chat:
+        with pytest.raises(ModelServerLostError):
+            await UnitChat(chat, UNIT, losses_allowed=1)("agent", MESSAGES)
 
 
 async def test_the_deadline_is_the_whole_calls_and_not_each_pieces(make_world, open_chat, stream_server, quick):
