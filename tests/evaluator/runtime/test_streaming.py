@@ -140,7 +140,7 @@ async def test_a_stream_that_breaks_has_lost_its_server(make_world, open_chat, s
         pytest.param([{"error": {"message": "boom", "code": 500}}, "[DONE]"], "model_server_error", id="an error"),
         pytest.param([{"error": {"message": "no", "code": 400}}, "[DONE]"], "model_refused", id="a refusal"),
         pytest.param(
-            [{"object": "error", "message": "no", "code": 400}], "model_refused", id="as older vLLM writes it"
+            [{"object": "error", "message": "no", "code": 400}], "model_refused", id="an older one"
         ),
     ],
 )
