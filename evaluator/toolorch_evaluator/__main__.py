@@ -21,6 +21,7 @@ from toolorch_evaluator.benchmarks.base import Benchmark
 from toolorch_evaluator.benchmarks.registry import benchmark as benchmark_named
 from toolorch_evaluator.exits import BadInputError, StepError, leave, leave_word
 from toolorch_evaluator.results import Results, open_store
+from toolorch_evaluator.retrieval import verbs
 from toolorch_evaluator.settings import Settings, read_run, read_settings, termination_log
 
 log = structlog.get_logger(__name__)
@@ -98,7 +99,7 @@ def build_app(named: Callable[[str], Benchmark] = benchmark_named) -> typer.Type
         add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="The steps of an EvalRun."
     )
     commands = Commands(named)
-    for command in (commands.plan, commands.shard, commands.report, commands.score):
+    for command in (commands.plan, commands.shard, commands.report, commands.score, verbs.index, verbs.retrieve):
         app.command()(command)
     return app
 
