@@ -1,0 +1,122 @@
+"""The confined side: the fresh process that gives up everything and then runs the program. EDGE; only the standard library."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from importlib.machinery import ModuleSpec, PathFinder
+from types import ModuleType
+from typing import Any
+
+from toolorch_evaluator.sandbox import kernel
+from toolorch_evaluator.sandbox.policy import build_filter
+from toolorch_evaluator.sandbox.syscalls import DEADLY, MACHINES, numbers
+
+# What a program that ran out of memory exits with; sysexits.h and shells leave this number alone.
+MEMORY_EXIT = 90
+# The program's name in its own tracebacks.
+_FILE = "program.py"
+# The evaluator's loop must not starve beside programs that compute.
+_NICENESS = 10
+
+
+def confine(order: Mapping[str, Any], scratch: str) -> dict[str, str]:
+    """Put on the ordered layers, each with its error or nothing; what is ordered in `required` must not fail."""
+    os.setsid()
+    os.nice(_NICENESS)
+    os.chdir(scratch)
+    os.umask(0o077)
+    layers: dict[str, Callable[[], None]] = {
+        "no_new_privs": kernel.gain_nothing,
+        "rlimits": lambda: _limit(order["rlimits"]),
+        "landlock": lambda: kernel.lock_files([(path, right) for path, right in order["readable"]], scratch),
+        "capabilities": lambda: kernel.drop_capabilities(numbers(DEADLY, os.uname().machine)["capset"]),
+        "seccomp": lambda: kernel.set_filter(_filter()),
+    }
+    # In this order: Landlock and seccomp need no_new_privs, the filter closes the calls that the others make.
+    return {name: _attempt(put_on) for name, put_on in layers.items() if name in order["layers"]}
+
+
+def _attempt(put_on: Callable[[], None]) -> str:
+    try:
+        put_on()
+    except (OSError, ValueError) as error:
+        return str(error) or type(error).__name__
+    return ""
+
+
+def _limit(limits: Mapping[str, int]) -> None:
+    """Set each limit, soft and hard alike: a signal before the end, which a program may ignore, is of no use."""
+    for name, value in limits.items():
+        kind = getattr(resource, name)
+        hard = resource.getrlimit(kind)[1]
+        bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(kind, (bound, bound))
+
+
+def _filter() -> bytes:
+    machine = os.uname().machine
+    if machine not in MACHINES:
+        raise ValueError(f"there is no list of system calls for {machine}")
+    return build_filter(machine, os.getpid())
+
+
+class Installed:
+    """Finds the packages that may be read; to the program, no other one is installed."""
+
+    def __init__(self, names: list[str], folders: list[str]) -> None:
+        self.names = frozenset(names)
+        self.folders = folders
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
+        """Find a package, as Python's import asks for it."""
+        return PathFinder.find_spec(name, self.folders) if path is None and name in self.names else None
+
+
+def execute(program: str, search: list[str], installed: Installed, scratch: str) -> int:
+    """Run a program as `__main__` and return its exit status; what its exit means is Python's affair."""
+    sys.path[:] = [scratch, *search]
+    sys.meta_path.append(installed)
+    sys.argv[:] = [_FILE]
+    _add_site_names()
+    main = ModuleType("__main__")
+    main.__dict__["__builtins__"] = __builtins__
+    sys.modules["__main__"] = main
+    try:
+        exec(compile(program, _FILE, "exec", dont_inherit=True), main.__dict__)
+    except SystemExit:
+        raise
+    except MemoryError:
+        os.write(2, b"MemoryError\n")
+        return MEMORY_EXIT
+    except BaseException as error:
+        _show(error, program)
+        return 1
+    return 0
+
+
+def _add_site_names() -> None:
+    # `site` is not run, for it would read what is outside; its names are part of Python as models know it.
+    import site
+
+    site.setquit()
+
+
+def _show(error: BaseException, program: str) -> None:
+    """Print a traceback as Python would, without the frames of this file."""
+    import linecache
+    import traceback
+
+    linecache.cache[_FILE] = (len(program), None, program.splitlines(keepends=True), _FILE)
+    inner = error.__traceback__.tb_next if error.__traceback__ else None
+    traceback.print_exception(type(error), error, inner)
+
+
+def reset_signals() -> None:
+    """Take signals as Python takes them at its start, whatever the parent made of them."""
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
