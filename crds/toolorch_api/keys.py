@@ -91,6 +91,11 @@ def left_key(folder: str, pod: str) -> str:
     return f"{folder}left/{slug(pod)}.json"
 
 
+def probe_key(folder: str, pod: str) -> str:
+    """Key that a pod creates several times at once, to see whether storage lets only one of them."""
+    return f"{folder}probe/{slug(pod)}.json"
+
+
 def finished_key(folder: str, shard: int) -> str:
     """Key by which a shard says that all it ever claimed has ended."""
     return f"{folder}finished/{shard}.json"

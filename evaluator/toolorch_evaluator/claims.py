@@ -23,6 +23,7 @@ from toolorch_api.keys import (
     claim_key,
     finished_key,
     left_key,
+    probe_key,
 )
 from toolorch_api.shard import Claim
 from toolorch_evaluator.blocks import Board
@@ -69,6 +70,11 @@ class ClaimQueue:
         finally:
             self._waiting -= 1
 
+    async def prepare(self) -> None:
+        """Learn what there is to know before the first claim: how storage creates, and what has died of what."""
+        await self.results.probe_create(probe_key(self._folder, self.place.pod))
+        await self.judge()
+
     async def inherit(self) -> list[int]:
         """Take over what earlier pods of this shard had claimed; return those of its units that have ended.
 
@@ -80,9 +86,8 @@ class ClaimQueue:
         gone = {left_key(self._folder, claim.pod) for claim in mine.values()}
         await asyncio.gather(*(self.results.put(key, self._body()) for key in gone - self.board.left))
         suspected = self._suspected(mine)
-        for block in mine.keys() - set(suspected[-(-len(suspected) // self.board.share.sharers) :]):
-            if self._unfinished(block):
-                await self._claim(block)
+        others = set(suspected[-(-len(suspected) // self.board.share.sharers) :])
+        await asyncio.gather(*(self._claim(b) for b in sorted(mine.keys() - others) if self._unfinished(b)))
         return [index for block in mine for index in self.held.ended(self._units(block))]
 
     @property

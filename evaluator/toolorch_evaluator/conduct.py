@@ -83,7 +83,9 @@ class Conductor:
             ask.close()
         evidence = self._evidence(ask.account, began)
         if isinstance(held, Outcome):
-            return build_result(unit, held, evidence, self.shard)
+            # Where another pod has stored a conversation meanwhile, that one is graded.
+            first = await self._stored(unit) if held.status is UnitStatus.FAILED else None
+            return first or build_result(unit, held, evidence, self.shard)
         return await self._keep(unit, Conversation(held, evidence))
 
     async def _hold(self, turn: Turn, ask: UnitChat) -> Mapping[str, Any] | Outcome:

@@ -38,9 +38,13 @@ log = structlog.get_logger(__name__)
 # Storage that is away for less than this loses no unit: a finished conversation is worth far more than the wait.
 PATIENCE_SECONDS = 300.0
 # One request; below obstore's own default, so that a hung connection is noticed and tried afresh.
-REQUEST_TIMEOUT = timedelta(seconds=30)
+REQUEST_TIMEOUT, CONNECT_TIMEOUT = timedelta(seconds=30), timedelta(seconds=5)
 PAGE = 1000  # keys per page, which is S3's own limit
 PARALLEL_GETS = 32
+# Creates of one key at once: a store that lets two of them win shows it at the first try, as those known do.
+PROBES = 4
+# Longer than a small write takes, shorter than any conversation.
+SETTLE_SECONDS = 1.0
 
 # Time heals none of these.
 _PERMANENT = (
@@ -74,8 +78,7 @@ def open_store(root: str, env: Mapping[str, str] = MappingProxyType({})) -> Stor
     """Open the store at a root URI: file://, or s3, gs and az with the credentials of the environment."""
     parts = urlsplit(root)
     # obstore reads credentials and endpoint from the environment by itself, but none of its HTTP client's options.
-    options = client_options(parts.scheme, env)
-    client: Any = {"timeout": REQUEST_TIMEOUT, "connect_timeout": timedelta(seconds=5), **options}
+    client: Any = {"timeout": REQUEST_TIMEOUT, "connect_timeout": CONNECT_TIMEOUT, **client_options(parts.scheme, env)}
     if parts.scheme == "file":
         return LocalStore(Path(unquote(parts.path)), mkdir=True)
     try:
@@ -96,9 +99,28 @@ class Results:
         self._store = store
         self._patience = patience
         self._longest_pause = longest_pause
+        self._settle: float | None = None
+
+    async def probe_create(self, key: str, settle: float = SETTLE_SECONDS) -> None:
+        """Find out with a fresh key whether creates are atomic; where not, put_new looks before its writes, and again
+        `settle` seconds after them, when others who write at once are done.
+        """
+        won = await asyncio.gather(*(self.put_new(key, b"{}") for _ in range(PROBES)))
+        if sum(won) > 1:
+            log.warning("create_not_atomic", winners=sum(won), of=PROBES)
+            self._settle = settle
 
     async def put_new(self, key: str, body: bytes) -> bool:
         """Create an object; False where the key is taken (perhaps by this very write, whose answer was lost)."""
+        if self._settle is None:
+            return await self._create(key, body)
+        if await self.get(key) is not None or not await self._create(key, body):
+            return False
+        # Of those who have written at once, the last one stands, and all of them are to see the same.
+        await asyncio.sleep(self._settle)
+        return await self.get(key) in (body, None)
+
+    async def _create(self, key: str, body: bytes) -> bool:
         try:
             await self._patiently(lambda: self._store.put_async(key, body, mode="create", use_multipart=False), key)
         except _TAKEN:
@@ -132,7 +154,6 @@ class Results:
 
     async def list_keys(self, prefix: str) -> list[str]:
         """List the keys below a prefix, one request per 1000 keys."""
-
         return list(await self.list_times(prefix))
 
     async def list_times(self, prefix: str) -> dict[str, datetime]:
@@ -146,7 +167,7 @@ class Results:
 
     async def _patiently(self, call: Callable[[], Awaitable[T]], key: str, patience: float | None = None) -> T:
         async def once() -> T:
-            return await call()
+            return await call()  # tenacity does not await what a lambda returns
 
         retrying = AsyncRetrying(
             retry=retry_if_exception(_is_passing),

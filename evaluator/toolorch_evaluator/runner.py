@@ -81,7 +81,7 @@ class Shard:
 
     async def _take_up(self) -> None:
         """Go on where earlier pods of this shard stopped; costs few requests where there was none."""
-        await self.queue.judge()
+        await self.queue.prepare()
         if not await self.progress.resume():
             return
         ended = map(self.queue.held.manifest.unit, await self.queue.inherit())
