@@ -35,10 +35,10 @@ def render_markdown(story: Story) -> str:
 def _context(story: Story) -> dict[str, Any]:
     passed_not = [r for r in story.results if r.status != "passed"]
     numbers, refused = story.numbers, sorted(story.numbers.refused.items())
-    ended = len(story.results) + len(numbers.quarantined)
+    head = numbers.head
     return {
         "story": story,
-        "head": numbers.head,
+        "head": head,
         "numbers": numbers,
         "rows": [*numbers.groups, numbers.whole],
         "roles": _roles(story),
@@ -50,7 +50,8 @@ def _context(story: Story) -> dict[str, Any]:
         "refused": refused[:MOST_REFUSED],
         "unfinished": passed_not[:MOST_ROWS],
         "hidden": max(0, len(passed_not) - MOST_ROWS),
-        "unrun": max(0, len(story.manifest.units) - ended),
+        "unrun": head.total - head.scored - head.infra_errors - head.quarantined,
+        "streamed": any(row.first_p50_ms is not None for row in story.latency),
         "decimals": decimals,
         "span": span,
     }
