@@ -1,11 +1,14 @@
 """Model servers that die in the middle of a call: what a unit makes of it, and how often it goes on."""
 
 import asyncio
+import json
+from types import SimpleNamespace
 
 import pytest
 
 from toolorch_api.shard import Unit
 from toolorch_evaluator.benchmarks.base import ModelError, ModelServerLostError
+from toolorch_evaluator.clients import KEEP_ALIVE_SECONDS
 from toolorch_evaluator.profile import parse_events
 from toolorch_evaluator.under_way import UnderWay
 from toolorch_evaluator.unit_chat import UnitChat
@@ -42,6 +45,32 @@ async def test_a_call_is_given_up_when_so_many_servers_died_of_it(make_world, op
         with pytest.raises(ModelServerLostError, match="pool-a-0") as caught:
             await UnitChat(chat, UNIT, losses_allowed=allowed)("agent", MESSAGES)
     assert (caught.value.cause, caught.value.losses, dying_server.requests) == ("model_server_lost", allowed, allowed)
+
+
+async def test_a_server_that_closes_idle_connections_is_not_lost(make_world, open_chat, complete, quick):
+    """As vLLM does after 5 s; this one after 20 ms."""
+    body = json.dumps(complete()).encode()
+
+    async def serve(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+        await asyncio.sleep(0.02)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    world = make_world()
+    world.point(SimpleNamespace(url=f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"))
+    async with open_chat(world, quick) as chat:
+        ask = UnitChat(chat, UNIT, losses_allowed=1)
+        for _ in range(3):
+            await ask("agent", MESSAGES)
+            await asyncio.sleep(0.06)
+    server.close()
+    assert [event["tries"] for event in parse_events(chat.profile.close())] == [1, 1, 1]
+
+
+def test_this_side_closes_idle_connections_before_vllm_does():
+    assert KEEP_ALIVE_SECONDS < 5
 
 
 async def test_an_engine_that_says_it_died_is_a_lost_server(make_world, open_chat, model_servers, quick):
