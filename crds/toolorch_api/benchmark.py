@@ -34,8 +34,8 @@ TaskIds = Annotated[
 class Dataset(ApiModel):
     """Questions that the user brings."""
 
-    uri: Annotated[str, Field(pattern=r"^(s3|gs|az|file|hf)://[^\s]+$", max_length=1024)]
-    """JSONL or Parquet file: s3://, gs://, az://, file:// or hf://."""
+    uri: Annotated[str, Field(pattern=r"^(s3|gs|az|file|hf|sample)://[^\s]+$", max_length=1024)]
+    """JSONL or Parquet file: s3://, gs://, az://, file:// or hf://; sample://questions are twenty of toolorch's own."""
 
 
 class BenchmarkOptions(ApiModel):

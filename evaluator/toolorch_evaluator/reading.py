@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from toolorch_evaluator.benchmarks.questions.sample import read_sample
 from toolorch_evaluator.exits import BadInputError, StorageError
 from toolorch_evaluator.results import Results, open_store
 
-SCHEMES = ("s3", "gs", "az", "file", "hf")
+SCHEMES = ("s3", "gs", "az", "file", "hf", "sample")
 # Questions and documents are read whole; what is larger than this would not fit a pod's memory beside its work.
 MOST_BYTES = 1 << 30
 
@@ -23,12 +24,21 @@ async def read_uri(uri: str, env: Mapping[str, str]) -> bytes:
     scheme = urlsplit(uri).scheme
     if scheme not in SCHEMES:
         raise BadInputError("BadUri", f"{uri} must start with one of {', '.join(f'{s}://' for s in SCHEMES)}")
+    if scheme == "sample":
+        return _read_sample(uri)
     body = await asyncio.to_thread(_read_hub, uri, env) if scheme == "hf" else await _read_stored(uri, env)
     if body is None:
         raise BadInputError("NoFile", f"{uri} does not exist")
     if len(body) > MOST_BYTES:
         raise BadInputError("LargeFile", f"{uri} has {len(body) >> 20} MiB, {MOST_BYTES >> 20} are the most")
     return body
+
+
+def _read_sample(uri: str) -> bytes:
+    try:
+        return read_sample(uri.removeprefix("sample://"))
+    except ValueError as error:
+        raise BadInputError("NoFile", f"{uri}: {error}") from error
 
 
 async def _read_stored(uri: str, env: Mapping[str, str]) -> bytes | None:

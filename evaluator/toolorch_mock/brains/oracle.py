@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from toolorch_mock.brains import phrases
 from toolorch_mock.brains.base import Action, Answer, Call, Reference, Turn, count_done
 from toolorch_mock.brains.generic import answer_generic
+from toolorch_mock.brains.questions import answer_question, is_question
 
 # A user who does not report (a real model) is believed after being asked this often: the conversation must end.
 _MAX_ASKS = 2
@@ -14,6 +15,8 @@ _MAX_ASKS = 2
 
 def answer_oracle(turn: Turn) -> Answer:
     """Call the next reference action, ask the user for theirs, or say what must be communicated."""
+    if is_question(turn):
+        return answer_question(turn)
     reference = turn.reference
     if reference is None:
         return answer_generic(turn)
