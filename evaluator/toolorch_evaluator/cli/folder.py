@@ -15,8 +15,6 @@ from toolorch_api.deaths import Death
 from toolorch_api.evalrun import EvalRun
 from toolorch_api.evalrun_status import EvalRunStatus
 from toolorch_api.keys import (
-    ATTEMPTS_PREFIX,
-    CLAIMS_PREFIX,
     DEATHS_PREFIX,
     ERRORS_PREFIX,
     MANIFEST_KEY,
@@ -102,11 +100,9 @@ class RunFolder:
         """Keep the status for the next command."""
         write_whole(self.path / STATUS_FILE, status.model_dump_json(by_alias=True, indent=2).encode())
 
-    def forget_attempts(self) -> None:
-        """Start counting attempts anew, as after a failed run; manifest, results and transcripts stay."""
-        for part in (ATTEMPTS_PREFIX, CLAIMS_PREFIX, DEATHS_PREFIX, PROGRESS_PREFIX, ERRORS_PREFIX, "report"):
-            shutil.rmtree(self.path / part, ignore_errors=True)
-        (self.path / STATUS_FILE).unlink(missing_ok=True)
+    def forget_deaths(self) -> None:
+        """Give the units that were set aside another chance; all else that an earlier command left stays."""
+        shutil.rmtree(self.path / DEATHS_PREFIX, ignore_errors=True)
 
     def read_facts(self, wants: StorageWants) -> StorageView:
         """Read what the brain wants to know."""

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import httpx
 
-from toolorch_api.conditions import RunCondition, is_true, with_condition
 from toolorch_api.evalrun import EvalRun
 from toolorch_api.modelpool import ModelPool
 from toolorch_evaluator.cli.children import Children
@@ -23,6 +22,7 @@ from toolorch_evaluator.cli.keeping import describe_servers, let_go, take_over
 from toolorch_evaluator.cli.machine import Machine
 from toolorch_evaluator.cli.pools import LocalPool, Tools
 from toolorch_evaluator.cli.replicas import Ground, Replica
+from toolorch_evaluator.cli.resuming import take_up
 from toolorch_evaluator.cli.runs import LocalRun
 from toolorch_evaluator.cli.teller import Teller
 from toolorch_operator import programs
@@ -70,30 +70,12 @@ async def run_session(setting: Setting, display: Display) -> Outcome:
     folder.open()
     try:
         created = setting.run.metadata.model_copy(update={"creation_timestamp": folder.created_at()})
-        run = _taken_up(setting.run.model_copy(update={"metadata": created}), folder, display)
+        run = take_up(setting.run.model_copy(update={"metadata": created}), folder, display)
         if is_settled(run.status):
             return Outcome(run, tuple(setting.pools.values()), is_new=False)
         return await _advance_all(run, setting, folder, display)
     finally:
         folder.close()
-
-
-def _taken_up(run: EvalRun, folder: RunFolder, display: Display) -> EvalRun:
-    """Return the run with the status of an earlier command, a failed one's attempts being counted anew."""
-    status = folder.read_status()
-    if is_true(status.conditions, RunCondition.FAILED):
-        display.say(f"{run.metadata.name} failed before: {status.reason}; trying what is missing")
-        folder.forget_attempts()
-        return run
-    if status.units.total and not is_settled(status):
-        display.say(f"{run.metadata.name}: resuming at {folder.count_results()}/{status.units.total}")
-    if status.conditions and not is_settled(status):
-        # As after spec.suspend: the time in between does not count towards deadlines.runSeconds.
-        conditions = with_condition(
-            status.conditions, RunCondition.SUSPENDED, True, "Suspended", generation=1, now=datetime.now(UTC)
-        )
-        status = status.model_copy(update={"conditions": conditions})
-    return run.model_copy(update={"status": status})
 
 
 async def _advance_all(run: EvalRun, setting: Setting, folder: RunFolder, display: Display) -> Outcome:

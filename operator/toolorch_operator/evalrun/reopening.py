@@ -51,7 +51,7 @@ def begin_again(run: EvalRun, why: str) -> Step:
     """Return the step of a failed run that makes further attempts at what is missing, with its retries to come."""
     attempt, units = run.status.attempt, run.status.units
     number = attempt + 1 if attempt else 0
-    words = f"{why}: attempt {number} takes what is missing, {units.done} of {units.total} are done"
+    what = f"attempt {number} takes what is missing, {units.done} of {units.total} are done" if number else "all anew"
     running, to_come = Says(False, RunReason.RUNNING), Says(None, RunReason.NOT_STARTED)
     says = dict.fromkeys((RunCondition.COMPLETE, RunCondition.FAILED, RunCondition.RESULTS_COMPLETE), running)
     says[RunCondition.REPORT_READY] = Says(False, RunReason.NOT_STARTED)
@@ -60,7 +60,7 @@ def begin_again(run: EvalRun, why: str) -> Step:
             says[type_] = to_come
     step = go_on(
         RunReason.RUNNING,
-        words,
+        f"{why}: {what}",
         0.0,
         attempt=number,
         attempts_before=attempt,

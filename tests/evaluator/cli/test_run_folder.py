@@ -89,14 +89,12 @@ def test_status_outlives_the_command(folder):
     assert folder.read_status() == status
 
 
-def test_a_new_beginning_keeps_what_is_finished(folder):
-    kept = ["manifest.json", "results/a.json", "transcripts/a.json.zst"]
-    for key in [*kept, "errors/b.json", "attempts/1/assignment.json", "progress/1-0.json", "report/summary.json"]:
+def test_units_that_were_set_aside_get_another_chance_and_all_else_stays(folder):
+    kept = ["manifest.json", "results/a.json", "errors/b.json", "attempts/1/assignment.json", "progress/1-0.json"]
+    for key in [*kept, "deaths/1/p0.json"]:
         folder.create(key, b"{}")
-    folder.write_status(EvalRunStatus(attempt=2))
-    folder.forget_attempts()
+    folder.forget_deaths()
     assert sorted(p.relative_to(folder.path).as_posix() for p in folder.path.rglob("*") if p.is_file()) == sorted(kept)
-    assert folder.read_status().attempt == 0
 
 
 def test_the_same_documents_are_the_same_run_and_what_changes_results_makes_another(documents):
@@ -129,5 +127,5 @@ def test_deaths_and_ends_of_pods_are_read_until_a_new_beginning(folder):
     facts = folder.read_facts(wants)
     assert facts.deaths == {"deaths/1/p0.json": death}
     assert facts.exits == {"attempts/1/0/p0/exit.json"}
-    folder.forget_attempts()
+    folder.forget_deaths()
     assert folder.read_facts(wants).deaths == {}
