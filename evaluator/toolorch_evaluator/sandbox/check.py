@@ -20,8 +20,13 @@ from toolorch_evaluator.sandbox.terms import REQUIRED, Layer, Layers, Limits, Ou
 
 # Small enough that an attempt to take more is over at once; numpy is not imported here.
 LIMITS = Limits(
-    wall_seconds=20.0, cpu_seconds=10, memory_bytes=400 << 20, file_bytes=2 << 20, scratch_bytes=8 << 20, scratch_files=200
-)  # fmt: skip
+    wall_seconds=20.0,
+    cpu_seconds=10,
+    memory_bytes=400 << 20,
+    file_bytes=2 << 20,
+    scratch_bytes=8 << 20,
+    scratch_files=200,
+)
 # As many attempts at a time: most of them wait.
 _CONCURRENCY = 4
 _YAMA = Path("/proc/sys/kernel/yama/ptrace_scope")
@@ -69,10 +74,14 @@ class Range:
 
     async def _run(self, escape: Escape, layers: Sequence[Layer], limits: Limits) -> Outcome:
         async with self._room:
-            outside = tempfile.mkdtemp(prefix="outside-", dir=self.folder)
-            Path(outside, "secret").write_text("secret")
-            given = preamble(os.uname().machine, parent=os.getpid(), outside=outside, port=self.port)
-            return await Sandbox(layers, limits, folder=self.folder).run(given + dedent(escape.program))
+            program = self._preamble() + dedent(escape.program)
+            return await Sandbox(layers, limits, folder=self.folder).run(program)
+
+    def _preamble(self) -> str:
+        """Make a folder to attack, for this run alone: where an attempt succeeds, it spoils it."""
+        outside = Path(tempfile.mkdtemp(prefix="outside-", dir=self.folder))
+        (outside / "secret").write_text("secret")
+        return preamble(os.uname().machine, parent=os.getpid(), outside=str(outside), port=self.port)
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""The confined side: the fresh process that gives up everything and then runs the program. EDGE; only the standard library."""
+"""The confined side: the process that gives up everything and runs the program. EDGE; only the standard library."""
 
 from __future__ import annotations
 
@@ -8,22 +8,29 @@ import signal
 import sys
 from collections.abc import Callable, Mapping
 from importlib.machinery import ModuleSpec, PathFinder
-from types import ModuleType
-from typing import Any
+from types import ModuleType, TracebackType
 
 from toolorch_evaluator.sandbox import kernel
 from toolorch_evaluator.sandbox.policy import build_filter
 from toolorch_evaluator.sandbox.syscalls import DEADLY, MACHINES, numbers
+
+# `typing` alone takes 3 ms to import, in each run; type checkers know this name.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    Order = Mapping[str, Any]
+    """What is to be run and how: `Sandbox` writes it."""
 
 # What a program that ran out of memory exits with; sysexits.h and shells leave this number alone.
 MEMORY_EXIT = 90
 # The program's name in its own tracebacks.
 _FILE = "program.py"
 # The evaluator's loop must not starve beside programs that compute.
-_NICENESS = 10
+_NICENESS = 5
 
 
-def confine(order: Mapping[str, Any], scratch: str) -> dict[str, str]:
+def confine(order: Order, scratch: str) -> dict[str, str]:
     """Put on the ordered layers, each with its error or nothing; what is ordered in `required` must not fail."""
     os.setsid()
     os.nice(_NICENESS)
@@ -76,8 +83,10 @@ class Installed:
         return PathFinder.find_spec(name, self.folders) if path is None and name in self.names else None
 
 
-def execute(program: str, search: list[str], installed: Installed, scratch: str) -> int:
-    """Run a program as `__main__` and return its exit status; what its exit means is Python's affair."""
+def execute(program: str, search: list[str], installed: Installed, scratch: str) -> None:
+    """Run a program as `__main__`; its end is Python's affair, but for the traceback and for a lack of memory."""
+    for name in [name for name in sys.modules if name.startswith("toolorch_evaluator")]:
+        del sys.modules[name]
     sys.path[:] = [scratch, *search]
     sys.meta_path.append(installed)
     sys.argv[:] = [_FILE]
@@ -85,17 +94,8 @@ def execute(program: str, search: list[str], installed: Installed, scratch: str)
     main = ModuleType("__main__")
     main.__dict__["__builtins__"] = __builtins__
     sys.modules["__main__"] = main
-    try:
-        exec(compile(program, _FILE, "exec", dont_inherit=True), main.__dict__)
-    except SystemExit:
-        raise
-    except MemoryError:
-        os.write(2, b"MemoryError\n")
-        return MEMORY_EXIT
-    except BaseException as error:
-        _show(error, program)
-        return 1
-    return 0
+    sys.excepthook = lambda kind, error, trace: _show(error, trace, program)
+    exec(compile(program, _FILE, "exec", dont_inherit=True), main.__dict__)
 
 
 def _add_site_names() -> None:
@@ -105,14 +105,18 @@ def _add_site_names() -> None:
     site.setquit()
 
 
-def _show(error: BaseException, program: str) -> None:
-    """Print a traceback as Python would, without the frames of this file."""
+def _show(error: BaseException, trace: TracebackType | None, program: str) -> None:
+    """Print a traceback as Python would, without the frames that are not the program's."""
+    if isinstance(error, MemoryError):
+        os.write(2, b"MemoryError\n")
+        os._exit(MEMORY_EXIT)
     import linecache
     import traceback
 
     linecache.cache[_FILE] = (len(program), None, program.splitlines(keepends=True), _FILE)
-    inner = error.__traceback__.tb_next if error.__traceback__ else None
-    traceback.print_exception(type(error), error, inner)
+    while trace and trace.tb_frame.f_code.co_filename != _FILE:
+        trace = trace.tb_next
+    traceback.print_exception(type(error), error, trace)
 
 
 def reset_signals() -> None:

@@ -12,11 +12,14 @@ import select
 import signal
 import sys
 import time
-from typing import Any
 
 from toolorch_evaluator.sandbox import kernel
 from toolorch_evaluator.sandbox.confine import Installed, confine, execute, reset_signals
 from toolorch_evaluator.sandbox.watch import count_threads, end_descendants, measure
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from toolorch_evaluator.sandbox.confine import Order
 
 # How often the keeper looks at what no limit of the kernel bounds: threads and the scratch folder's size.
 _LOOK_SECONDS = 0.05
@@ -28,7 +31,7 @@ _CHUNK = 65536
 class Keeper:
     """One program's process and what it has printed so far."""
 
-    def __init__(self, order: dict[str, Any]) -> None:
+    def __init__(self, order: Order) -> None:
         self.order = order
         self.scratch: str = order["scratch"]
         self.started = time.monotonic()
@@ -40,13 +43,14 @@ class Keeper:
         self.reaped = False
         signal.signal(signal.SIGTERM, self._told_to_end)
 
-    def run(self) -> dict[str, Any]:
+    def run(self) -> dict[str, object]:
         """Run the program to its end; returns the report."""
         namespaces = self._enter_namespaces()
         out, err, setup = os.pipe(), os.pipe(), os.pipe()
         self.pid = os.fork()
         if not self.pid:
-            raise SystemExit(become_program(self.order, (out[1], err[1], setup[1])))
+            become_program(self.order, (out[1], err[1], setup[1]))
+            raise SystemExit(0)
         for pipe in (out, err, setup):
             os.close(pipe[1])
         self.layers = {**namespaces, **json.loads(_read_all(setup[0]) or '{"setup": "the confined process broke"}')}
@@ -135,7 +139,7 @@ class Keeper:
             raise SystemExit(128 + number)
         self._kill("told to end")
 
-    def _report(self, status: int, alone: bool, out: int, err: int) -> dict[str, Any]:
+    def _report(self, status: int, alone: bool, out: int, err: int) -> dict[str, object]:
         used = os.times()
         return {
             "layers": self.layers,
@@ -150,8 +154,8 @@ class Keeper:
         }
 
 
-def become_program(order: dict[str, Any], pipes: tuple[int, int, int]) -> int:
-    """Confine this process and run the program; returns what it exits with."""
+def become_program(order: Order, pipes: tuple[int, int, int]) -> None:
+    """Confine this process and run the program; raises what the program raises."""
     kernel.die_with_parent(signal.SIGKILL)
     reset_signals()
     out, err, setup = pipes
@@ -163,9 +167,9 @@ def become_program(order: dict[str, Any], pipes: tuple[int, int, int]) -> int:
     os.write(3, json.dumps(layers).encode())
     os.close(3)
     if any(layers.get(name) for name in order["required"]):
-        return 1
+        raise SystemExit(1)
     installed = Installed(order["packages"], order["sites"])
-    return execute(order["program"], order["search"], installed, order["scratch"])
+    execute(order["program"], order["search"], installed, order["scratch"])
 
 
 def _landlock_version() -> int:
@@ -188,5 +192,6 @@ def main() -> None:
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.close(null)
-    report = Keeper(order).run()
-    sys.stdout.write(json.dumps(report))
+    sys.stdout.write(json.dumps(Keeper(order).run()))
+    sys.stdout.flush()
+    os._exit(0)  # there is nothing left to take down, and that would take as long as a short program

@@ -1,4 +1,4 @@
-"""The sandbox: programs in, outcomes out, so many at a time, each in a fresh process that leaves nothing behind. EDGE."""
+"""The sandbox: programs in, outcomes out, each from a fresh process that leaves nothing behind. EDGE."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _START = (
     "import sys; root = sys.argv.pop(); sys.path.append(root); "
     "from toolorch_evaluator.sandbox.keeper import main; sys.path.remove(root); main()"
 )
-_COMMAND = (sys.executable, "-I", "-S", "-B", "-u", "-X", "utf8", "-c", _START, _ROOT)
-# Several programs run side by side: a library that starts a thread per core in each would only slow all of them. And glibc
-# sets 64 MB of address space aside for each of a thread's first allocations, unless told to keep one arena.
+_COMMAND = (sys.executable, "-I", "-S", "-u", "-X", "utf8", "-c", _START, _ROOT)
+# Several programs run side by side: a library that starts a thread per core in each would only slow all of them.
+# And glibc sets 64 MB of address space aside for each thread that allocates, unless told to keep to one arena.
 _ENVIRONMENT = {"LC_ALL": "C.UTF-8", "TZ": "UTC", "MALLOC_ARENA_MAX": "1"} | dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"
 )
@@ -111,7 +111,7 @@ _LOOKED_AFTER = ("wall_seconds", "output_bytes", "scratch_bytes", "scratch_files
 
 
 async def _start(environment: dict[str, str]) -> asyncio.subprocess.Process:
-    """Start a keeper, to the end of its start even when cancelled meanwhile: asyncio loses a process that it cannot finish."""
+    """Start a keeper, to the end of its start even when cancelled meanwhile: asyncio loses what it has half started."""
     pipe = asyncio.subprocess.PIPE
     start = asyncio.create_subprocess_exec(
         *_COMMAND, stdin=pipe, stdout=pipe, stderr=pipe, env=environment, cwd="/", start_new_session=True
@@ -157,5 +157,5 @@ _REMEDIES = {
     Layer.RLIMITS: "raise the pod's own limits above those of a program",
     Layer.LANDLOCK: _LANDLOCK_REMEDY,
     Layer.CAPABILITIES: "run the pod as a user who is not root",
-    Layer.SECCOMP: f"use x86-64 or aarch64 nodes whose runtime allows seccomp filters (this one is {os.uname().machine})",
+    Layer.SECCOMP: f"use x86-64 or aarch64 nodes (this is {os.uname().machine}) whose runtime allows seccomp filters",
 }

@@ -1,4 +1,4 @@
-"""What the keeper of a program can see of it from outside: threads, files, descendants. EDGE; only the standard library."""
+"""What a keeper sees of its program from outside: threads, files, descendants. EDGE; only the standard library."""
 
 from __future__ import annotations
 

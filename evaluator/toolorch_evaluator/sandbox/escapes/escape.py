@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from toolorch_evaluator.sandbox.syscalls import ALLOWED, CONDITIONAL, DEADLY, REFUSED, numbers
 from toolorch_evaluator.sandbox.terms import Layer
@@ -20,9 +21,9 @@ class Escape:
     program: str
     lift: tuple[Layer, ...] = ()
     """Without these layers (and without namespaces, which hide what is outside) it succeeds."""
-    limits: Mapping[str, float] = field(default_factory=dict)
+    limits: Mapping[str, Any] = field(default_factory=dict)
     """What a run of it has instead of the suite's limits."""
-    loosen: Mapping[str, float] = field(default_factory=dict)
+    loosen: Mapping[str, Any] = field(default_factory=dict)
     """With these limits it succeeds."""
     machines: tuple[str, ...] = ("x86_64", "aarch64")
     needs: str = ""
