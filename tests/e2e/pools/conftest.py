@@ -1,12 +1,10 @@
 """Pools of the mock model server on the cluster: made all at once, then waited for and looked at."""
 
-import contextlib
 import json
-import subprocess
-import threading
-import time
 from datetime import datetime
+from functools import partial
 
+import patience
 import pytest
 
 IMAGE = "toolorch/mock-vllm:dev"
@@ -19,6 +17,7 @@ PATHS = {
 }
 PATIENCE = 120
 """Seconds for anything that a pool does: the cluster shares two cores with all others."""
+until = partial(patience.until, seconds=PATIENCE)
 
 
 def pool(name, model="mock/idle", **spec):
@@ -42,15 +41,6 @@ def run(name, agent, user, **spec):
     benchmark = {"name": "tau2", "domains": ["retail"], "numTasks": 1}
     document = {"apiVersion": "toolorch.dev/v1alpha1", "kind": "EvalRun", "metadata": {"name": name}}
     return {**document, "spec": {"benchmark": benchmark, "roles": roles, "shards": 1, **spec}}
-
-
-def until(look, is_it=bool, seconds=PATIENCE, pause=0.3):
-    """Look again and again until something is so, and return it; the last sight fails the test."""
-    end = time.monotonic() + seconds
-    while not is_it(seen := look()):
-        assert time.monotonic() < end, f"not so after {seconds} s: {json.dumps(seen, default=str)[:3000]}"
-        time.sleep(pause)
-    return seen
 
 
 def seconds(since, until):
@@ -131,27 +121,9 @@ class Pools:
         """Run a Python program in a pod's server container."""
         self.cluster.kubectl("exec", pod, "-c", "server", "--", "python3", "-c", program, namespace=self.namespace)
 
-    @contextlib.contextmanager
     def watching(self, what, path, selector=""):
         """Collect (seconds of time.monotonic, text of a JSONPath) for each change, while the block runs."""
-        chosen = [*(["--selector", selector] if selector else []), "-o", f"jsonpath={path}{{'\\n'}}"]
-        process = subprocess.Popen(
-            ["kubectl", "--namespace", self.namespace, "get", what, "--watch", *chosen],
-            stdout=subprocess.PIPE, text=True, env=self.cluster.env,
-        )  # fmt: skip
-        seen = []
-        reader = threading.Thread(
-            target=lambda: seen.extend((time.monotonic(), line.strip()) for line in process.stdout)
-        )
-        reader.start()
-        try:
-            until(lambda: seen)
-            yield seen
-        finally:
-            process.terminate()
-            process.wait(timeout=10)
-            reader.join(timeout=10)
-            process.stdout.close()
+        return self.cluster.watching(what, path, namespace=self.namespace, selector=selector)
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,6 @@ FLOODED = "control/retail/3/0"
 SHAKY = {"MOCK_LATENCY_MS": 100, "MOCK_ERROR_PERCENT": 5, "MOCK_HANG_PERCENT": 1}
 # Slow enough that a run of 30 units is under way for some ten seconds, fast enough for a test.
 SLOW = {"MOCK_LATENCY_MS": 250}
-# Nobody waits for an answer; a token comes each second, so that the server does not look stuck.
-NEVER = {"MOCK_LATENCY_MS": 3_600_000}
 POOLS = (
     pool("slow", "mock/skill-70", SLOW, toolCalling=TOOLS),
     pool("shaky", "mock/skill-70", SHAKY, toolCalling=TOOLS),
@@ -19,6 +17,8 @@ POOLS = (
     pool("silent", "mock/silent", toolCalling=TOOLS),
     # Its tool calls are not tried before a run may use it.
     pool("forced", "mock/silent", toolCalling=TOOLS, preflight={"toolCalling": "Off"}),
+    # No call of a run is ever answered, and the server does not look stuck; of its preflight only the first is lost.
+    pool("never", "mock/oracle", {"MOCK_HANG_PERCENT": 100}, preflight={"timeoutSeconds": 5}),
     pool("flooding", "mock/skill-70", {"MOCK_FLOOD_UNIT": FLOODED, "MOCK_FLOOD_MIB": 600}, toolCalling=TOOLS),
 )
 SHAKEN = {"tasks": 50, "trials": 2, "shards": 6, "concurrencyPerShard": 8, "deadlines": {"callSeconds": 5}}
@@ -45,10 +45,16 @@ def runs(cluster, namespace, client):
     return made
 
 
+@pytest.fixture(scope="package")
+def operator_of_package(cluster, release):
+    """The operator, as it is."""
+    return Operator(cluster)
+
+
 @pytest.fixture
-def operator(cluster, release):
-    """The operator, never killed before; one of it afterwards."""
-    found = Operator(cluster)
+def operator(operator_of_package):
+    """The operator, which soon comes back when it is killed; one of it afterwards."""
+    found = operator_of_package
     found.refresh()
     yield found
     found.scale(1)
@@ -59,6 +65,12 @@ def shaken(runs):
     """A run of 300 units over a server that fails some calls and leaves others without an answer: status, objects."""
     runs.start("shaken", "shaky", **SHAKEN)
     return runs.until_over("shaken"), runs.stored("shaken")
+
+
+@pytest.fixture(scope="package")
+def flooded():
+    """The key of the unit that no worker survives on the pool flooding."""
+    return FLOODED
 
 
 @pytest.fixture(scope="package")

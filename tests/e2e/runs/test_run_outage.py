@@ -22,9 +22,9 @@ def storage(cluster, namespace, runs):
 def outage(runs, storage):
     """A run whose storage has just begun to answer 503 to everybody."""
     runs.start("cut-off", "slow", tasks=TOTAL // 3, output=OUTPUT)
-    before = runs.until_done("cut-off", TOTAL // 6)
+    runs.until_done("cut-off", TOTAL // 6)
     storage.order(status=503, seconds=OUTAGE_SECONDS)
-    return before
+    return runs.status("cut-off")
 
 
 def test_while_storage_is_away_the_outcome_is_unknown(runs, outage):

@@ -23,8 +23,8 @@ def test_300_units_over_a_server_that_errs_and_hangs_are_all_scored_once(shaken)
 
 
 def test_a_run_that_is_suspended_and_resumed_runs_no_finished_unit_again(runs):
-    runs.start("paused", "slow", tasks=20, concurrencyPerShard=2)
-    total = runs.until_done("paused", 1)["units"]["total"]
+    total = 90
+    runs.start("paused", "slow", tasks=total // 3, concurrencyPerShard=2)
     runs.until_done("paused", total * THIRD // 100)
     runs.patch("paused", {"spec": {"suspend": True}})
     runs.until("paused", lambda s: condition(s, "Suspended"))

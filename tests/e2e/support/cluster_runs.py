@@ -3,9 +3,8 @@
 import json
 
 from kind_cluster import PATIENCE
-from node_processes import signal_pod
 from patience import until
-from stored_run import StoredRun, read_run
+from stored_run import StoredRun, count_results, read_run
 
 API = "apis/toolorch.dev/v1alpha1"
 PATHS = {"evalruns": API, "modelpools": API, "jobs": "apis/batch/v1", "pods": "api/v1", "configmaps": "api/v1"}
@@ -81,10 +80,14 @@ class Runs:
             until(lambda name=name: self.status(name, "modelpools"), lambda s: condition(s, "Ready"), seconds=PATIENCE)
 
     def until_done(self, name, count, seconds=PATIENCE):
-        """Wait until so many units are done, and return the status; the run must not be over by then."""
-        status = self.until(name, lambda s: s.get("units", {}).get("done", 0) >= count, seconds)
-        assert status["units"]["done"] < status["units"]["total"], "it was over before it could be disturbed"
-        return status
+        """Wait until so many units have their results; the run must not be over by then.
+
+        Storage is asked: what status says of a run under way may be seconds old.
+        """
+        status = self.until(name, lambda s: s.get("attempt"), seconds)
+        with self.cluster.bucket() as bucket:
+            done = until(lambda: count_results(bucket, status), lambda n: n >= count, seconds=seconds)
+        assert done < status["units"]["total"], "it was over before it could be disturbed"
 
     def until_over(self, name, expected="Complete", seconds=PATIENCE):
         """Wait until a run is Complete or Failed, whichever is expected, and return its status."""
@@ -102,11 +105,6 @@ class Runs:
         """Return the names of a run's Jobs."""
         found = self.look("jobs", labelSelector=f"toolorch.dev/name={name},toolorch.dev/kind=EvalRun")
         return sorted(job["metadata"]["name"] for job in found)
-
-    def kill(self, pod):
-        """SIGKILL a pod's process as soon as it runs."""
-        name = pod["metadata"]["name"]
-        until(lambda: signal_pod(self.look("pods", name)), seconds=PATIENCE)
 
     def events(self, name, reason):
         """Return the messages of a run's Events with a reason."""

@@ -7,9 +7,12 @@ import os
 import re
 import secrets
 import subprocess
+import threading
+import time
 from pathlib import Path
 
 from obstore.store import S3Store
+from patience import until
 
 CHART = Path(__file__).resolve().parents[3] / "helm" / "toolorch"
 RELEASE = "toolorch"
@@ -100,6 +103,28 @@ class Cluster:
         finally:
             process.terminate()
             process.wait(timeout=10)
+            process.stdout.close()
+
+    @contextlib.contextmanager
+    def watching(self, what, path, *, namespace, selector=""):
+        """Collect (seconds of time.monotonic, text of a JSONPath) for each change, while the block runs."""
+        chosen = [*(["--selector", selector] if selector else []), "-o", f"jsonpath={path}{{'\\n'}}"]
+        process = subprocess.Popen(
+            ["kubectl", "--namespace", namespace, "get", what, "--watch", *chosen],
+            stdout=subprocess.PIPE, text=True, env=self.env,
+        )  # fmt: skip
+        seen = []
+        reader = threading.Thread(
+            target=lambda: seen.extend((time.monotonic(), line.strip()) for line in process.stdout)
+        )
+        reader.start()
+        try:
+            until(lambda: seen, seconds=PATIENCE)
+            yield seen
+        finally:
+            process.terminate()
+            process.wait(timeout=10)
+            reader.join(timeout=10)
             process.stdout.close()
 
     def read_secret(self, name, namespace):

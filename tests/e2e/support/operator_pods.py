@@ -1,7 +1,7 @@
 """The operator as a test can disturb and measure it."""
 
 from kind_cluster import PATIENCE, RELEASE, RELEASE_NAMESPACE
-from node_processes import signal_pod
+from node_processes import peak_mib, signal_pods
 from patience import until
 
 DEPLOYMENT = f"deployment/{RELEASE}"
@@ -24,15 +24,15 @@ class Operator:
 
     def kill(self):
         """SIGKILL its process; it is running when that is done."""
-        until(lambda: any(signal_pod(pod) for pod in self.pods()), seconds=PATIENCE)
+        until(lambda: signal_pods(self.pods()), seconds=PATIENCE)
 
     def wait(self):
         """Wait until it is available."""
         self._cluster.wait(DEPLOYMENT, "condition=Available", namespace=RELEASE_NAMESPACE)
 
     def refresh(self):
-        """Make a pod of it that was never killed: the kubelet waits longer before each further restart."""
-        if self.restarts():
+        """Make a fresh pod of it where it was killed often: the kubelet waits longer before each further restart."""
+        if self.restarts() > 1:
             self._cluster.kubectl("rollout", "restart", DEPLOYMENT, namespace=RELEASE_NAMESPACE)
             self._cluster.kubectl("rollout", "status", DEPLOYMENT, "--timeout=120s", namespace=RELEASE_NAMESPACE)
 
@@ -40,6 +40,11 @@ class Operator:
         """Run so many of it, and wait until exactly those are there and ready."""
         self._cluster.kubectl("scale", DEPLOYMENT, f"--replicas={replicas}", namespace=RELEASE_NAMESPACE)
         until(self.pods, lambda pods: len(pods) == replicas and all(map(_is_ready, pods)), seconds=PATIENCE)
+
+    def peak_mib(self):
+        """Return the most memory that its process ever held, in MiB, as its node says."""
+        (pod,) = self.pods()
+        return peak_mib(pod)
 
     def counters(self):
         """Return what it says of itself, summed over labels, by name of the metric."""

@@ -26,6 +26,11 @@ def read_run(bucket, status, prefix=""):
         return {key.removeprefix(f"{folder}/"): body for key, body in zip(keys, bodies, strict=True)}
 
 
+def count_results(bucket, status):
+    """Count the results of a run."""
+    return sum(len(page) for page in bucket.list(f"{folder_of(status)}/results/"))
+
+
 class StoredRun:
     """The objects of a run, read."""
 
