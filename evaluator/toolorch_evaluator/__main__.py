@@ -20,6 +20,7 @@ from toolorch_api.shard import ExitCode, RunInput
 from toolorch_evaluator.benchmarks.base import Benchmark
 from toolorch_evaluator.benchmarks.registry import benchmark as benchmark_named
 from toolorch_evaluator.exits import BadInputError, StepError, leave, leave_word
+from toolorch_evaluator.reading import reader
 from toolorch_evaluator.results import Results, open_store
 from toolorch_evaluator.retrieval import verbs
 from toolorch_evaluator.settings import Settings, read_run, read_settings, termination_log
@@ -43,7 +44,9 @@ class Commands:
         from toolorch_evaluator.plan_step import plan
 
         async def step(run: RunInput, settings: Settings, results: Results) -> ExitCode:
-            await plan(run, self._benchmark(run), results, datetime.now(UTC), open_history(run, os.environ))
+            await plan(
+                run, self._benchmark(run), results, datetime.now(UTC), open_history(run, os.environ), reader(os.environ)
+            )
             return ExitCode.OK
 
         _run(step)
@@ -59,7 +62,7 @@ class Commands:
             for number in STOPS:
                 asyncio.get_running_loop().add_signal_handler(number, stop.set)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
-            return await run_shard(run, settings, self._benchmark(run), results, stop)
+            return await run_shard(run, settings, self._benchmark(run), results, stop, read=reader(os.environ))
 
         _run(step)
 
