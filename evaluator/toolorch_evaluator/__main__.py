@@ -89,6 +89,12 @@ class Commands:
 
         sys.exit(score_file(benchmark, file, sys.stdout))
 
+    def sandbox_check(self) -> None:
+        """Try the sandbox where this runs: its layers, and programs that try to get out; exit 1 where one does."""
+        from toolorch_evaluator.sandbox.check import main
+
+        sys.exit(main(sys.stdout))
+
     def _benchmark(self, run: RunInput) -> Benchmark:
         try:
             return self.named(run.spec.benchmark.name)
@@ -102,7 +108,8 @@ def build_app(named: Callable[[str], Benchmark] = benchmark_named) -> typer.Type
         add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="The steps of an EvalRun."
     )
     commands = Commands(named)
-    for command in (commands.plan, commands.shard, commands.report, commands.score, verbs.index, verbs.retrieve):
+    steps = (commands.plan, commands.shard, commands.report, commands.score)
+    for command in (*steps, commands.sandbox_check, verbs.index, verbs.retrieve):
         app.command()(command)
     return app
 

@@ -11,7 +11,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from textwrap import dedent
+from typing import TextIO
 
+from toolorch_evaluator.sandbox.errors import KeeperError
 from toolorch_evaluator.sandbox.escapes.escape import SUCCESS, Escape, preamble
 from toolorch_evaluator.sandbox.escapes.suite import ESCAPES
 from toolorch_evaluator.sandbox.probe import probe
@@ -139,3 +141,14 @@ def _note(layer: Layer, layers: Layers) -> str:
 def passes(layers: Layers, findings: Sequence[Finding]) -> bool:
     """All layers that are needed work, and every attempt failed."""
     return layers.kill and not set(REQUIRED) & set(layers.missing) and all(found.held for found in findings)
+
+
+def main(out: TextIO) -> int:
+    """Check, print the table and return an exit status: 0 where the sandbox is whole and holds."""
+    try:
+        layers, findings = asyncio.run(check())
+    except KeeperError as error:
+        print(f"error: {error}", file=out)
+        return 1
+    print(table(layers, findings), file=out)
+    return 0 if passes(layers, findings) else 1

@@ -186,6 +186,7 @@ def _read_all(descriptor: int) -> bytes:
 
 def main() -> None:
     """Take the order, run it, leave the report."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # the evaluator starts with its own blocked
     kernel.die_with_parent(signal.SIGTERM)
     kernel.adopt_orphans()
     order = json.loads(sys.stdin.buffer.read())
