@@ -97,8 +97,13 @@ def _find_start(run: EvalRun, job: JobView | None, now: datetime) -> datetime:
     # It began, or was admitted, perhaps while nobody looked; a Job that got no pods began without them.
     said = find_condition(run.status.conditions, RunCondition.PROGRESSING)
     was_refused = said is not None and said.reason in (RunReason.QUOTA_EXCEEDED, RunReason.PODS_REFUSED)
-    began = job.started_at if job is not None and not was_refused else None
-    return (began or now).replace(microsecond=0)
+    if job is None or job.started_at is None or was_refused:
+        return now.replace(microsecond=0)
+    # A Job that is resumed shows its old start until its controller has looked.
+    rested = find_condition(run.status.conditions, RunCondition.SUSPENDED)
+    return min(
+        now.replace(microsecond=0), max(job.started_at, rested.last_transition_time if rested else job.started_at)
+    )
 
 
 def _find_stop(observed: ObservedRun, job: JobView | None, now: datetime) -> datetime:

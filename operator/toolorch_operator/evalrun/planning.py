@@ -6,9 +6,9 @@ The plan Job asks no model. It starts as soon as the pools exist, so that its st
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from toolorch_api.conditions import RunCondition, RunReason
+from toolorch_api.conditions import RunCondition, RunReason, find_condition
 from toolorch_api.evalrun import EvalRun
 from toolorch_api.shard import ExitCode
 from toolorch_operator.defaults import Defaults
@@ -35,6 +35,9 @@ def plan_units(run: EvalRun, observed: ObservedRun, defaults: Defaults, now: dat
     job = observed.jobs.get(plan_job(run))
     if job is not None and job.has_ended:
         return fail(run, observed, RunReason.PLAN_FAILED, _why(run, observed), {RunCondition.PLANNED: False})
+    if job is not None and _is_overdue(run, job, now):
+        why = f"the units were not listed within deadlines.runSeconds of {run.spec.deadlines.run_seconds} s"
+        return fail(run, observed, RunReason.DEADLINE_EXCEEDED, why, {RunCondition.PLANNED: False})
     if job is not None:
         return _say_planning(_await_job(observed, job, now))
     if not all_pools_exist(run, observed):
@@ -43,6 +46,15 @@ def plan_units(run: EvalRun, observed: ObservedRun, defaults: Defaults, now: dat
         return go_on(RunReason.PLANNING, "a pod of a deleted plan Job is still ending", LOOK_AGAIN)
     step = _say_planning(go_on(RunReason.PLANNING, LISTING, LOOK_AGAIN))
     return replace(step, create=(build_plan_job(run, defaults),))
+
+
+def _is_overdue(run: EvalRun, job: JobView, now: datetime) -> bool:
+    """Whether a Job that hangs has had its time, since it began or the run was resumed, by the user or by an edit."""
+    if job.started_at is None or job.is_suspended:
+        return False
+    marks = (find_condition(run.status.conditions, t) for t in (RunCondition.SUSPENDED, RunCondition.FAILED))
+    since = max([job.started_at, *(mark.last_transition_time for mark in marks if mark is not None)])
+    return now - since > timedelta(seconds=run.spec.deadlines.run_seconds)
 
 
 def _await_job(observed: ObservedRun, job: JobView, now: datetime) -> Step:

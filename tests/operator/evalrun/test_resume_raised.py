@@ -198,3 +198,18 @@ def test_a_run_whose_status_was_lost_after_it_was_resumed_ends_with_the_report_o
     world.settle()
     assert says(world, "Complete")[0] == "True"
     assert world.status.done == "10/10"
+
+
+def test_a_plan_that_hangs_ends_at_the_deadline_and_an_edit_tries_it_once_more(kit):
+    world = kit.World(deadlines=DEADLINES)
+    world.tick()
+    world.jobs["smoke-plan"]["status"] = {"startTime": world.now.isoformat()}
+    world.now += timedelta(seconds=61)
+    world.tick()
+    failed = ("True", "DeadlineExceeded", "the units were not listed within deadlines.runSeconds of 60 s")
+    assert says(world, "Failed") == failed
+    assert world.jobs["smoke-plan"]["spec"]["suspend"] is True
+    world.edit(deadlines={**DEADLINES, "runSeconds": 3600})
+    world.settle()
+    assert says(world, "Complete")[0] == "True"
+    assert (world.status.attempt, world.status.attempts_before) == (1, 0)
