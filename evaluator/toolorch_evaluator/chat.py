@@ -89,7 +89,7 @@ class Chat:
         return await self._windows.of(pool, self.files.endpoints(pool))
 
     async def check_answers(self) -> None:
-        """Raise BadInputError where a role asks for answers that leave no room for a prompt."""
+        """Raise BadInputError where a role asks for answers that do not fit its model."""
         for name, role in self.roles.items():
             if role.max_tokens is not None:
                 check_answers(name, role, await self.window(role.pool))

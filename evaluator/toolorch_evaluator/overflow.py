@@ -38,7 +38,11 @@ def asks_too_much(text: str, asked: int | None) -> bool:
     if _ASKS_TOO_MUCH.search(text):
         return True
     window = _WINDOW.search(text)
-    return window is not None and asked is not None and asked >= int(window[1])
+    if window is None or asked is None:
+        return False
+    # Newer vLLM takes the whole window for "as many as are left"; an older one may be told how many those are.
+    tells_prompt = _PROMPT.search(text) or _PROMPT_OR_MORE.search(text)
+    return asked > int(window[1]) or (asked == int(window[1]) and not tells_prompt)
 
 
 def tokens_left(text: str, asked: int | None) -> int | None:

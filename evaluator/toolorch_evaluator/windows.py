@@ -59,9 +59,10 @@ def find_window(body: bytes, model: str) -> int | None:
 
 
 def check_answers(role: str, player: Role, window: int | None) -> None:
-    """Raise BadInputError where a role's answers alone leave no room for a prompt: none of its calls could work."""
+    """Raise BadInputError where a role's answers alone would not fit the model: none of its calls could work."""
     asked = player.max_tokens
-    if asked is None or window is None or asked < window:
+    # The whole window means "as many as are left" to vLLM.
+    if asked is None or window is None or asked <= window:
         return
     field = f"roles.{role}" if role in ("agent", "user", "judge") else f"roles.experts.{role}"
     sentence = f"{field}.maxTokens is {asked}, but prompt and answer have {window} tokens in all at pool {player.pool}"

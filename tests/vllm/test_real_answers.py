@@ -1,12 +1,17 @@
 """What vLLM answers where it refuses, and what it counts, as the operator and the evaluator read it."""
 
 import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import httpx
+import openai
 import pytest
 
 from toolorch_api.pool_reasons import PoolReason
-from toolorch_evaluator.wire import classify
+from toolorch_evaluator.refusals import classify
+from toolorch_evaluator.sending import Request, send
+from toolorch_evaluator.windows import find_window
 from toolorch_operator.modelpool.observed import Exam
 from toolorch_operator.modelpool.preflight.progress import note_progress
 from toolorch_operator.models import examine, read_progress
@@ -18,6 +23,7 @@ BATCH_TOKENS = 512
 ANSWER_TOKENS = 1500
 LOOK_SECONDS, LOOKS = 0.2, 100
 HELLO = [{"role": "user", "content": "Hello"}]
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 TOO_LONG = [{"role": "user", "content": "7" * 3 * CONTEXT_TOKENS}]
 
 
@@ -61,7 +67,7 @@ async def test_only_what_the_conversation_has_grown_to_is_scored_as_the_models_f
 ):
     body = {"model": "tiny", "messages": HELLO, **more}
     answer = await client.post(f"{served.url}/v1/chat/completions", json=body)
-    trouble = classify(answer.status_code, answer.text, max_tokens=body.get("max_tokens"))
+    trouble = classify(answer.status_code, answer.text, NOON, max_tokens=body.get("max_tokens"))
     assert (answer.status_code, trouble.overflow, trouble.passing) == (status, is_overflow, False), answer.text
 
 
@@ -70,6 +76,20 @@ async def test_an_answer_that_may_take_the_whole_context_gets_what_the_conversat
     answer = (await client.post(f"{served.url}/v1/chat/completions", json=body)).json()
     assert answer["usage"]["total_tokens"] == CONTEXT_TOKENS
     assert answer["choices"][0]["finish_reason"] == "length"
+
+
+async def test_its_list_of_models_tells_the_window(served, client):
+    assert find_window((await client.get(f"{served.url}/v1/models")).content, "tiny") == CONTEXT_TOKENS
+
+
+async def test_a_streamed_answer_equals_the_plain_one(served):
+    body = {"model": "tiny", "messages": HELLO, "max_tokens": 50, "temperature": 0, "ignore_eos": True}
+    async with openai.AsyncOpenAI(base_url=f"{served.url}/v1", api_key="EMPTY", max_retries=0) as client:
+        plain = await send(client, Request(body, "1", 60))
+        streamed = await send(client, Request(body, "2", 60, stream=True))
+    assert (plain.completion_tokens, plain.first_seconds) == (50, None)
+    assert streamed.first_seconds > 0
+    assert replace(streamed, first_seconds=None) == plain
 
 
 async def test_its_metrics_tell_whether_it_works_and_whether_it_moves(served, client):
@@ -104,7 +124,8 @@ async def test_an_engine_that_dies_at_work_is_told_from_one_that_was_stopped(ser
     long = [{"role": "user", "content": "7" * 2 * BATCH_TOKENS}]
     body = {"model": "tiny", "messages": long, "max_tokens": 4, "temperature": 1, "seed": 1}
     answer = await client.post(f"{served.url}/v1/chat/completions", json=body)
-    assert classify(answer.status_code, answer.text).passing, answer.text
+    trouble = classify(answer.status_code, answer.text, NOON)
+    assert (trouble.passing, trouble.lost) == (True, True), answer.text
     assert await asyncio.to_thread(served.program.wait, 60) == 90
     report = served.report()
     assert (report["class"], report["phase"]) == ("NONE", "P4")

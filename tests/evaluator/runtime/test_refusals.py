@@ -8,6 +8,7 @@ from toolorch_evaluator.overflow import is_enough
 from toolorch_evaluator.refusals import classify, parse_pause
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+WINDOW = "This model's maximum context length is 32768 tokens."
 VLLM = (
     "This model's maximum context length is 32768 tokens. However, you requested 80034 tokens in the messages. "
     "Please reduce the length of the messages."
@@ -57,6 +58,14 @@ def test_max_tokens_beyond_the_window_is_the_specs_mistake_and_not_the_models():
     assert classify(400, newer, NOON, max_tokens=4096).cause == "max_tokens_too_large"
 
 
+def test_an_answer_as_long_as_the_window_is_cut_where_the_server_tells_the_prompt():
+    told = classify(400, f"{WINDOW} However, your request has 30000 input tokens.", NOON, max_tokens=32768)
+    assert (told.overflow, told.left) == (True, 2768)
+    silent = classify(400, f"{WINDOW} However, you requested 62768 tokens.", NOON, max_tokens=32768)
+    assert silent.cause == "max_tokens_too_large", "nobody can tell whether the prompt fits"
+    assert classify(400, f"{WINDOW} However, your request has 33000 input tokens.", NOON, max_tokens=32768).overflow
+
+
 @pytest.mark.parametrize(
     ("header", "pause"),
     [
@@ -90,9 +99,6 @@ def test_a_redirect_is_refused():
 def test_an_engine_says_that_it_died(text, lost):
     assert classify(500, text, NOON).lost is lost
     assert not classify(400, text, NOON).lost
-
-
-WINDOW = "This model's maximum context length is 32768 tokens."
 
 
 @pytest.mark.parametrize(

@@ -90,9 +90,8 @@ async def test_an_external_server_is_asked_with_its_own_key(make_world, open_cha
     assert server.keys == ["Bearer sk-own"]
 
 
-@pytest.mark.parametrize("asked", [8192, 9000])
-async def test_a_shard_does_not_begin_where_answers_leave_no_room_for_a_prompt(make_world, scripted, listing, asked):
-    roles = {"agent": {"pool": "pool-a", "maxTokens": asked}, "user": {"pool": "pool-a"}}
+async def test_a_shard_does_not_begin_where_answers_do_not_fit_the_model(make_world, scripted, listing):
+    roles = {"agent": {"pool": "pool-a", "maxTokens": 8193}, "user": {"pool": "pool-a"}}
     world = make_world(roles=roles)
     world.point(await listing(card(max_model_len=8192)))
     benchmark = scripted(2)
@@ -100,13 +99,21 @@ async def test_a_shard_does_not_begin_where_answers_leave_no_room_for_a_prompt(m
     with pytest.raises(BadInputError) as caught:
         await run_shard(world.run, world.settings, benchmark, world.results, asyncio.Event())
     assert caught.value.message == (
-        f"roles.agent.maxTokens is {asked}, but prompt and answer have 8192 tokens in all at pool pool-a"
+        "roles.agent.maxTokens is 8193, but prompt and answer have 8192 tokens in all at pool pool-a"
     )
     assert benchmark.talks == []
 
 
+async def test_answers_as_long_as_the_window_are_as_long_as_what_is_left(make_world, open_chat, listing, quick):
+    roles = {"agent": {"pool": "pool-a", "maxTokens": 8192}, "user": {"pool": "pool-a"}}
+    world = make_world(roles=roles)
+    world.point(await listing(card(max_model_len=8192)))
+    async with open_chat(world, quick) as chat:
+        await chat.check_answers()
+
+
 async def test_what_the_operator_knows_of_a_server_needs_no_question(make_world, open_chat, listing, quick):
-    roles = {"agent": {"pool": "pool-a", "maxTokens": 100}, "user": {"pool": "pool-a"}}
+    roles = {"agent": {"pool": "pool-a", "maxTokens": 101}, "user": {"pool": "pool-a"}}
     world = make_world(pool={"serving": Serving(max_model_len=100)}, roles=roles)
     server = await listing(card(max_model_len=8192))
     world.point(server)
