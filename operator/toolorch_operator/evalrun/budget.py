@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from math import inf
 
 from toolorch_api.conditions import RunCondition, RunReason, find_condition
 from toolorch_api.evalrun import EvalRun
@@ -51,6 +52,17 @@ def find_overrun(run: EvalRun, spent: Usage) -> Says | None:
     if budget.gpu_hours and spent.gpu_seconds >= budget.gpu_hours * SECONDS_PER_HOUR:
         over.append(f"{spent.gpu_seconds / SECONDS_PER_HOUR:,.1f} GPU hours of {budget.gpu_hours:,} used")
     return Says(False, RunReason.BUDGET_EXHAUSTED, ", ".join(over)) if over else None
+
+
+def find_budget_room(run: EvalRun, spent: Usage, now: datetime) -> float:
+    """Return the seconds that spec.budget is expected to last, at the run's mean pace until now."""
+    start, budget = run.status.start_time, run.spec.budget
+    age = (now - start).total_seconds() if start is not None else 0.0
+    pairs = (
+        (budget.tokens, spent.prompt_tokens + spent.completion_tokens),
+        (budget.gpu_hours * SECONDS_PER_HOUR, spent.gpu_seconds),
+    )
+    return min((age * (limit - used) / used for limit, used in pairs if limit and used), default=inf)
 
 
 def add_spent(run: EvalRun, observed: ObservedRun, now: datetime, step: Step) -> Step:

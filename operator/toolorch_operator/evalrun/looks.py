@@ -22,15 +22,22 @@ OF_REST = 0.7
 """Part of the expected rest: a little before the end, since the last units are often quicker than expected."""
 OF_LATE = 1 / 8
 """Least part of the time gone: an end that is expected at once, and for long, costs few looks too."""
+LIMIT_LOOK = 5.0
+"""Least seconds to a look for a limit's sake: shards write what they have spent about as often."""
 OF_WAIT = 0.25
 """Part of the time that a short step's Job has taken: its end is missed by no more than that."""
 
 
-def next_look(age: float, rest: float | None) -> timedelta:
-    """Return when to look again at an attempt of so many seconds expected to take `rest` more (None: unknown)."""
+def next_look(age: float, rest: float | None, room: float | None = None) -> timedelta:
+    """Return when to look again at an attempt of so many seconds expected to take `rest` more (None: unknown).
+
+    `room` are the seconds until a limit of the whole run is expected to be reached.
+    """
     look = max(FIRST_LOOK, age * OF_AGE)
     if rest is not None:
         look = min(look, max(LAST_LOOK, rest * OF_REST, age * OF_LATE))
+    if room is not None:
+        look = min(look, max(LIMIT_LOOK, room))
     return timedelta(seconds=min(LONGEST_LOOK, look))
 
 

@@ -36,7 +36,7 @@ from toolorch_operator.evalrun.provenance import build_provenance_blob
 from toolorch_operator.evalrun.size import fit_size
 from toolorch_operator.evalrun.stall import add_stall
 from toolorch_operator.evalrun.step import Says, Step, go_on, hold
-from toolorch_operator.evalrun.verdict import find_cause, find_limit
+from toolorch_operator.evalrun.verdict import find_cause, find_limit, find_room
 from toolorch_operator.plan import Manifest
 from toolorch_operator.queueing import find_queue
 
@@ -89,7 +89,7 @@ def _watch(run: EvalRun, observed: ObservedRun, defaults: Defaults, attempt: int
     # All units counted but results not listed in this look: the next one lists them.
     unlisted = 0 < units.total <= units.done + units.quarantined and observed.storage.results is None
     age = find_age(observed.jobs[attempt_job(run, attempt)], now)
-    look = 0.0 if unlisted else next_look(age, seconds).total_seconds()
+    look = 0.0 if unlisted else next_look(age, seconds, find_room(run, observed, now)).total_seconds()
     message = f"attempt {attempt}: {units.done} of {units.total} done, {units.running} running"
     message += f", {units.quarantined} quarantined" if units.quarantined else ""
     message += describe_pods(observed, attempt_job(run, attempt))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from toolorch_api.conditions import RunCondition, RunReason, Truth, find_condition
+from toolorch_api.conditions import RunCondition, RunReason, find_condition, is_true
 from toolorch_api.evalrun import EvalRun
 from toolorch_api.evalrun_status import UnitCounts
 from toolorch_api.shard import ExitCode
-from toolorch_operator.evalrun.budget import find_overrun, find_spent
+from toolorch_operator.evalrun.budget import find_budget_room, find_overrun, find_spent
 from toolorch_operator.evalrun.names import attempt_job
 from toolorch_operator.evalrun.observed import ObservedRun
 from toolorch_operator.evalrun.status import TERMINATION_MESSAGE
@@ -50,10 +50,22 @@ def find_limit(run: EvalRun, observed: ObservedRun, now: datetime) -> Says | Non
     return find_overrun(run, find_spent(run, observed, now))
 
 
+def find_room(run: EvalRun, observed: ObservedRun, now: datetime) -> float | None:
+    """Return the seconds until the first limit of the whole run is expected to be reached; None: nothing has begun."""
+    if run.status.start_time is None:
+        return None
+    end = _find_deadline_start(run, run.status.start_time) + timedelta(seconds=run.spec.deadlines.run_seconds)
+    return min((end - now).total_seconds(), find_budget_room(run, find_spent(run, observed, now), now))
+
+
 def is_overdue(run: EvalRun, now: datetime) -> bool:
     """Whether deadlines.runSeconds has passed since the first attempt began, or since the run was last resumed."""
-    start, suspended = run.status.start_time, find_condition(run.status.conditions, RunCondition.SUSPENDED)
-    if start is None or (suspended is not None and suspended.status is Truth.TRUE):
+    start = run.status.start_time
+    if start is None or is_true(run.status.conditions, RunCondition.SUSPENDED):
         return False
-    since = start if suspended is None else max(start, suspended.last_transition_time)
-    return now - since > timedelta(seconds=run.spec.deadlines.run_seconds)
+    return now - _find_deadline_start(run, start) > timedelta(seconds=run.spec.deadlines.run_seconds)
+
+
+def _find_deadline_start(run: EvalRun, start: datetime) -> datetime:
+    rested = find_condition(run.status.conditions, RunCondition.SUSPENDED)
+    return start if rested is None else max(start, rested.last_transition_time)

@@ -9,7 +9,9 @@ from toolorch_api.evalrun_status import EvalRunStatus, Usage
 from toolorch_api.keys import SUMMARY_KEY
 from toolorch_api.shard import Progress, Summary
 from toolorch_operator.evalrun.budget import at_least, count_gpu_seconds, find_overrun, without_mere_count
+from toolorch_operator.evalrun.looks import next_look
 from toolorch_operator.evalrun.observed import JobView, ObservedRun, PoolView, StorageView
+from toolorch_operator.evalrun.verdict import find_room
 
 
 def begin(world):
@@ -243,3 +245,21 @@ def test_a_look_at_which_only_the_clock_has_moved_writes_nothing(kit):
     world.now += timedelta(seconds=60)
     world.tick()
     assert world.writes == before + 1
+
+
+ROOMS = {
+    "tokens at their pace": ({"tokens": 1000}, 900, 0, 10),
+    "GPU time at its pace": ({"tokens": 10**9, "gpuHours": 1}, 900, 3000, 18),
+    "nothing is limited but time": ({}, 900, 3000, 86400 - 90),
+    "nothing is used yet": ({"tokens": 1}, 0, 0, 86400 - 90),
+}
+
+
+@pytest.mark.parametrize("name", ROOMS, ids=str)
+def test_the_next_look_is_at_the_limit_that_comes_first(kit, name):
+    budget, tokens, gpu, room = ROOMS[name]
+    usage = Usage(prompt_tokens=tokens, gpu_seconds=gpu)
+    status = EvalRunStatus(attempt=1, start_time=at(kit, -90), usage=usage)
+    run = kit.run(budget=budget).model_copy(update={"status": status})
+    assert find_room(run, ObservedRun(), kit.now) == pytest.approx(room)
+    assert next_look(3600, None, room).total_seconds() == min(60, max(5, room))
