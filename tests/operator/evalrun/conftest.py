@@ -92,8 +92,9 @@ class World:
 
     # The operator's side.
 
-    def observe(self):
-        observed = ObservedRun(
+    def look_around(self):
+        """What an operator sees but for storage."""
+        return ObservedRun(
             pools={n: parse_pool(p) for n, p in self.pools.items()},
             secret_exists=self.secret,
             jobs={n: parse_job(j) for n, j in self.jobs.items()},
@@ -102,6 +103,10 @@ class World:
             refusals=self.refusals,
             baseline=parse_baseline(self.run, self.baseline, DEFAULTS),
         )
+
+    def observe(self, around=None):
+        """One look; `around` is what was seen earlier, while run and storage are read afresh."""
+        observed = around or self.look_around()
         observed = replace(observed, storage=self.read(wanted_facts(self.run, observed)))
         return replace(observed, logs={pod.name: PodLog(f"{pod.name} broke") for pod in wanted_logs(observed)})
 
@@ -150,9 +155,25 @@ class World:
         self.crash_after = crash_after
         decided = self.plan()
         self.now += timedelta(seconds=1)
+        return self.carry_out(decided, self.raw.get("status"))
+
+    def tick_stale(self, around):
+        """One reconcile of an operator to whom the cluster is still as it was."""
+        self.crash_after = None
+        self.carry_out(plan(self.run, self.observe(around), self.now, DEFAULTS), self.raw.get("status"))
+
+    def tick_twice(self):
+        """Two operators decide on the same look and both act."""
+        self.crash_after = None
+        decided, read = self.plan(), self.raw.get("status")
+        self.carry_out(decided, read)
+        self.carry_out(decided, read)
+
+    def carry_out(self, decided, read):
+        """Do what the frame does; `read` is the status that was decided on."""
         try:
             if decided.status_first:
-                self._write_status(decided)
+                self._write_status(decided, read)
             for ref in decided.delete:
                 self._write(lambda r=ref: self._delete(r))
             for blob in decided.blobs:
@@ -162,7 +183,7 @@ class World:
             for manifest in decided.apply:
                 self._apply(manifest)
             if not decided.status_first:
-                self._write_status(decided)
+                self._write_status(decided, read)
         except CrashError:
             return decided
         self.events += [e.reason for e in decided.events]
@@ -176,7 +197,9 @@ class World:
         self.writes += 1
         act()
 
-    def _write_status(self, decided):
+    def _write_status(self, decided, read):
+        if decided.status is not None and read != self.raw.get("status"):
+            raise CrashError
         if decided.status is not None and decided.status != self.raw.get("status"):
             self._write(lambda: self.raw.update(status=json.loads(json.dumps(decided.status))))
             self.attempts.append(self.status.attempt)
@@ -212,6 +235,8 @@ class World:
             if self.config_maps.get(name) != manifest:
                 self._write(lambda: self.config_maps.update({name: manifest}))
             return
+        if name not in self.jobs:
+            raise CrashError
         self._fit(name, manifest)
         suspend = manifest["spec"]["suspend"]
         if self.jobs[name]["spec"].get("suspend", False) != suspend:
@@ -256,6 +281,12 @@ class World:
     def admit(self, job, admitted=True):
         """Let Kueue start a Job, or take it back."""
         self._set_suspend(job, not admitted)
+
+    def lose_node(self, choose=0):
+        """Let a running pod vanish without a word."""
+        live = [name for name, p in self.pods.items() if p["status"]["phase"] == "Running"]
+        if live:
+            del self.pods[live[choose % len(live)]]
 
     def reap(self):
         """Let the garbage collector take the pods of deleted Jobs."""

@@ -17,7 +17,19 @@ TROUBLE = st.one_of(
     st.tuples(st.just("suspend"), st.booleans()),
     st.tuples(st.just("pool"), st.booleans()),
     st.tuples(st.just("infra"), st.sets(st.integers(0, 9), max_size=3)),
+    st.tuples(st.just("two operators"), st.none()),
+    st.tuples(st.just("look around"), st.none()),
+    st.tuples(st.just("tick stale"), st.none()),
+    st.tuples(st.just("node gone"), st.integers(0, 5)),
 )
+HARDSHIP = st.one_of(
+    st.tuples(st.sampled_from(["tick", "two operators", "look around", "tick stale", "reap"]), st.none()),
+    st.tuples(st.just("crash"), st.integers(0, 3)),
+    st.tuples(st.sampled_from(["work", "work unseen", "node gone"]), st.integers(0, 5)),
+    st.tuples(st.just("storage"), st.booleans()),
+    st.tuples(st.just("suspend"), st.booleans()),
+)
+"""Trouble that leaves status and Jobs as they are: what units did to pods is then seen sooner or later."""
 
 
 def act(world, kit, what, how):
@@ -46,6 +58,14 @@ def act(world, kit, what, how):
         world.pools["user-sim"] = kit.pool("user-sim", ready=how)
     elif what == "infra":
         world.infra = how
+    elif what == "two operators":
+        world.tick_twice()
+    elif what == "look around":
+        world.around = world.look_around()
+    elif what == "tick stale":
+        world.tick_stale(getattr(world, "around", None))
+    elif what == "node gone":
+        world.lose_node(how)
 
 
 @settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
@@ -69,6 +89,47 @@ def test_a_run_ends_whatever_happens_and_no_finished_unit_runs_again(kit, undist
         assert world.condition("Failed").reason in ("CoverageBelowMinimum", "PlanFailed")
     world.jobs, world.pods, world.config_maps = {}, {}, {}
     assert world.rests()
+
+
+@settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@given(poison=st.integers(0, 9), lanes=st.integers(1, 4), troubles=st.lists(HARDSHIP, max_size=40))
+def test_a_unit_that_kills_its_pod_each_time_is_all_that_a_run_loses(kit, poison, lanes, troubles):
+    world = kit.World()
+    world.poison, world.lanes = {poison}, lanes
+    for what, how in troubles:
+        act(world, kit, what, how)
+    world.down, world.raw["spec"]["suspend"] = False, False
+    world.settle()
+    deadly = world.run.spec.retry.quarantine_after
+    units = [f"{variant}/{domain}/{task}/{trial}" for variant, domain, task, trial in world.units]
+    assert sorted(unit.key for unit in world.executed) == sorted(unit for unit in units if unit != units[poison])
+    assert (world.status.units.quarantined, world.status.quarantined) == (1, [units[poison]])
+    assert world.condition("Failed").reason == "CoverageBelowMinimum"
+    # Deaths enough to know, and at most as many again of pods that began before the last one was told.
+    assert deadly <= len(world.keys("deaths/")) <= 2 * (deadly + 1)
+    ended = [pod for pod in world.pods.values() if pod["status"]["phase"] == "Failed"]
+    assert sum(key.endswith("/exit.json") for key in world.storage) == len(ended)
+    assert world.rests()
+
+
+@pytest.mark.parametrize("at_tick", range(2, 12, 3))
+def test_an_outage_of_storage_fails_no_run_and_loses_nothing(kit, at_tick):
+    world = kit.World()
+    for turn in range(at_tick):
+        world.tick()
+        world.work(turn)
+    world.down = True
+    for turn in range(20):
+        world.tick()
+        world.kill(turn) if turn == 10 else world.work(turn)
+        assert world.condition("Failed").status == "False"
+        assert world.condition("ResultsComplete").status == "Unknown"
+        assert world.status.reason == "StorageUnavailable: connection refused"
+    world.down = False
+    world.settle()
+    assert world.condition("Complete").status == "True"
+    assert len(world.executed) == len(set(world.executed)) == 10
+    assert len([key for key in world.storage if key.endswith("/exit.json")]) <= 1
 
 
 @pytest.mark.parametrize("crash_after", range(4))
