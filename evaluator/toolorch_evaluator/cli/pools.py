@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -16,6 +17,7 @@ from toolorch_api.modelpool import KIND, ModelPool
 from toolorch_api.modelpool_status import InstanceState, ModelPoolStatus
 from toolorch_api.pool_reasons import PoolCondition
 from toolorch_api.shard import Endpoint, Endpoints
+from toolorch_evaluator.cli.hub import find_commit
 from toolorch_evaluator.cli.patience import Patience
 from toolorch_evaluator.cli.replicas import HOST, Replica
 from toolorch_operator.defaults import Defaults
@@ -49,11 +51,19 @@ class Tools:
 class LocalPool:
     """One pool and its replicas; `document` carries the status that a cluster would show.
 
-    `prober` asks its servers in the background; an external one's carries the key.
+    `prober` asks its servers in the background; an external one's carries the key. `environment` is the servers' own.
     """
 
-    def __init__(self, document: ModelPool, replicas: Mapping[str, Replica], tools: Tools, prober: Prober) -> None:
+    def __init__(
+        self,
+        document: ModelPool,
+        replicas: Mapping[str, Replica],
+        tools: Tools,
+        prober: Prober,
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self.document = document
+        self._environment = environment
         self._replicas = dict(replicas)
         self._tools = tools
         self._prober = prober
@@ -81,13 +91,21 @@ class LocalPool:
             await self._check(replica)
         planned = plan(self._asked(), self._observe(others), now, self._tools.defaults)
         if planned.status is not None:
-            status = ModelPoolStatus.model_validate(planned.status)
+            status = self._with_commit(ModelPoolStatus.model_validate(planned.status))
             self.document = self.document.model_copy(update={"status": status})
         self._patience.spend(self.document, max((r.failed_starts for r in self._replicas.values()), default=0))
         deployments = {m["metadata"]["name"]: m for m in planned.apply if m["kind"] == "Deployment"}
         self._deployments |= deployments
         for replica in self._replicas.values():
             await self._bring_to(replica, self._deployments.get(replica.name))
+
+    def _with_commit(self, status: ModelPoolStatus) -> ModelPoolStatus:
+        """Add to what is served which commit it is: no Job has fetched it here, but the hub's cache can be read."""
+        spec, served = self.document.spec, status.served
+        if not served.id or spec.external is not None:
+            return status
+        commit = find_commit(spec.model, spec.revision or "", self._environment) or served.revision
+        return status.model_copy(update={"served": served.model_copy(update={"revision": commit})})
 
     def _asked(self) -> ModelPool:
         """Return the pool as the brain sees it on one machine.

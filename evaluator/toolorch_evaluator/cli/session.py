@@ -123,8 +123,10 @@ async def _open_pool(
     if not any(replica.has_gpus for replica in replicas.values()):
         # Without a GPU there is no memory of its last user to wait for.
         spec = spec.model_copy(update={"startup": spec.startup.model_copy(update={"settle_seconds": 0})})
+    environment = machine.environments.get(name, {})
     prober = await _open_prober(machine.keys.get(name, ""), stack)
-    opened = LocalPool(pool.model_copy(update={"metadata": metadata, "spec": spec}), replicas, tools, prober)
+    document = pool.model_copy(update={"metadata": metadata, "spec": spec})
+    opened = LocalPool(document, replicas, tools, prober, environment)
     take_over(opened, machine.kept, setting.notes)
     return opened
 
