@@ -58,8 +58,22 @@ class Surroundings:
         """Have what was read of these resources, of all where none is named, read again."""
         for part in {*self._kept, *self._under_way}:
             if not resources or part[0] in resources:
-                self._kept.pop(part, None)
-                self._under_way.pop(part, None)
+                self.mark_one(part)
+
+    def mark_one(self, part: Part) -> None:
+        """Have one part read again."""
+        self._kept.pop(part, None)
+        self._under_way.pop(part, None)
+
+    def find(self, resource: Resource, namespace: str, name: str) -> dict[str, Any] | None:
+        """Return an object as it was last read; None where it was not there, was not read, or is to be read again."""
+        for (of, place, _), (_, value) in self._kept.items():
+            if (of, place) == (resource, namespace):
+                for item in value if isinstance(value, list) else (value,):
+                    if item["metadata"]["name"] == name:
+                        found: dict[str, Any] = item
+                        return found
+        return None
 
     async def _read(self, part: Part, fetch: Callable[[], Awaitable[T]]) -> T:
         began, held = self.clock(), self._kept.get(part)
@@ -93,6 +107,19 @@ class Freshness:
         """Have what was read around an object read again: of these resources, of all where none is named."""
         if key in self._around:
             self._around[key].mark(*resources)
+
+    def mark_one(self, key: Key, part: Part) -> None:
+        """Have one part of what was read around an object read again."""
+        if key in self._around:
+            self._around[key].mark_one(part)
+
+    def keys(self, kind: str) -> list[Key]:
+        """Return the objects of a kind around which anything may be known."""
+        return [key for key in self._around if key.kind == kind]
+
+    def find(self, key: Key, resource: Resource, namespace: str, name: str) -> dict[str, Any] | None:
+        """Return an object around another as it was last read; None where that is not known, or no longer."""
+        return self._around[key].find(resource, namespace, name) if key in self._around else None
 
     def mark_all(self) -> None:
         """Have everything around all objects read again."""

@@ -12,7 +12,7 @@ from toolorch_api import evalrun, modelpool
 from toolorch_api.pool_reasons import PoolReason
 from toolorch_operator.echoes import Echoes
 from toolorch_operator.freshness import Freshness
-from toolorch_operator.glances import Glances
+from toolorch_operator.glances import Glance, glance
 from toolorch_operator.modelpool.claims.snapshot import used_pools
 from toolorch_operator.owner import Key, parse_key, parse_owner
 from toolorch_operator.resources import BY_KIND, JOBS, MODEL_POOLS, PODS, Resource
@@ -53,7 +53,6 @@ class Watch:
         self._expire = expire
         self._freshness = freshness or Freshness()
         self._echoes = echoes or Echoes()
-        self._glances = Glances()
         self.runs: dict[Key, set[str]] = {}
         self.waiting: set[Key] = set()
         self._states: dict[Key, tuple[tuple[str, str], ...]] = {}
@@ -88,12 +87,12 @@ class Watch:
             self._queue.add(Key(modelpool.KIND, key.namespace, name), COALESCE)
 
     def _wake_runs(self, key: Key, body: Mapping[str, Any], type_: str | None) -> None:
-        if not self._glances.take(evalrun.KIND, body, type_).is_news:
-            return
-        for run, pools in self.runs.items():
-            if run.namespace == key.namespace and key.name in pools:
-                self._freshness.mark(run, MODEL_POOLS)
-                self._queue.add(run, COALESCE)
+        # A run that is suspended is not woken, and yet is to know at its next look.
+        for run in {*self.runs, *self._freshness.keys(evalrun.KIND)}:
+            if run.namespace == key.namespace and self._look(run, body, type_).is_news:
+                self._freshness.mark_one(run, (MODEL_POOLS, key.namespace, key.name))
+                if key.name in self.runs.get(run, ()):
+                    self._queue.add(run, COALESCE)
 
     def _take_pool(self, key: Key, body: Mapping[str, Any]) -> None:
         (self.waiting.add if _waits_for_others(body) else self.waiting.discard)(key)
@@ -110,15 +109,20 @@ class Watch:
     async def child(self, body: Mapping[str, Any], type: str | None, **_: Any) -> None:
         """Take an event of a child."""
         owner = parse_owner(body)
-        glance = self._glances.take(owner.kind, body, type) if owner is not None else None
-        if owner is not None and glance is not None and glance.is_news:
+        seen = self._look(owner, body, type) if owner is not None else None
+        if owner is not None and seen is not None and seen.is_news:
             self._freshness.mark(owner, *_stale_after(body))
-            self._queue.add(owner, COALESCE if glance.is_end else BURST)
+            self._queue.add(owner, COALESCE if seen.is_end else BURST)
         if type == "DELETED" and body.get("kind") == PODS.kind and self.waiting:
             # Only now is its room free, and the last listing still has it.
             self._expire()
             for pool in self.waiting:
                 self._queue.add(pool, COALESCE)
+
+    def _look(self, key: Key, body: Mapping[str, Any], type_: str | None) -> Glance:
+        meta = body["metadata"]
+        known = self._freshness.find(key, BY_KIND[body["kind"]], meta.get("namespace", ""), meta["name"])
+        return glance(key.kind, body, type_, known)
 
 
 def _stale_after(child: Mapping[str, Any]) -> tuple[Resource, ...]:

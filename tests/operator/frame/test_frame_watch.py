@@ -35,6 +35,24 @@ class Marks(Freshness):
 
     def mark(self, key, *resources):
         self.marked.append((key, *resources))
+        super().mark(key, *resources)
+
+    def mark_one(self, key, part):
+        self.marked.append((key, part[0]))
+        super().mark_one(key, part)
+
+
+class Reader:
+    """Answers with one object, or that there is none."""
+
+    def __init__(self, item=None):
+        self.item = item
+
+    async def list(self, resource, namespace="", selector="", fields=""):
+        return [self.item] if self.item else []
+
+    async def get(self, resource, namespace, name):
+        return self.item
 
 
 @pytest.fixture
@@ -62,8 +80,8 @@ async def test_the_event_of_an_own_status_write_wakes_no_run(frame, watch):
     with echoes.writing(RUN) as write:
         write.version = "7"
     await made.own(body=version(frame.run(), "7"), type="MODIFIED")
-    assert (queue.added, woken) == ([(POOL, COALESCE), (Key("ModelPool", "default", "user"), COALESCE)], [])
-    assert (RUN,) not in marks.marked
+    assert RUN not in {key for key, _ in queue.added}, "only its pools learn who uses them"
+    assert ((RUN,) in marks.marked, woken) == (False, [])
     await made.own(body=version(frame.run(), "8"), type="MODIFIED")
     assert queue.added[-1] == (RUN, 0.0)
     assert marks.marked[-1] == (RUN,)
@@ -149,18 +167,36 @@ async def test_of_a_pods_events_those_wake_its_run_that_show_what_the_brain_read
         (pod(frame, version="2"), "MODIFIED", None),
         (pod(frame, waiting={"reason": "ContainerCreating"}), "MODIFIED", None),
         (pod(frame, "Running", running={}), "MODIFIED", BURST),
-        (pod(frame, "Running", "9", running={"startedAt": "2026-01-02T03:04:05Z"}), "MODIFIED", None),
+        (pod(frame, "Running", "9", running={}), "MODIFIED", None),
         (pod(frame, "Failed", terminated={"exitCode": 137}), "MODIFIED", COALESCE),
         (pod(frame, "Failed", terminated={"exitCode": 137}), "MODIFIED", None),
-        (pod(frame, "Failed", terminated={"exitCode": 137}), None, COALESCE),
+        (pod(frame, "Failed", terminated={"exitCode": 137}), None, None),
         (pod(frame, "Failed", terminated={"exitCode": 137}), "DELETED", COALESCE),
     ]
+    reader = Reader()
+    near = marks.around(RUN, frame.uid, reader)
     for body, type_, after in events:
         queue.added.clear()
         marks.marked.clear()
         await made.child(body=body, type=type_)
         assert queue.added == ([] if after is None else [(RUN, after)])
         assert marks.marked == ([] if after is None else [(RUN, PODS)])
+        reader.item = body
+        await near.list(PODS, "default", "")
+
+
+async def test_an_event_says_nothing_new_only_beside_what_was_read_and_still_counts(frame, watch):
+    made, queue, marks, *_ = watch
+    near = marks.around(RUN, frame.uid, Reader(pod(frame)))
+    for _ in range(2):
+        await made.child(body=pod(frame), type="MODIFIED")
+    assert queue.added == [(RUN, BURST)] * 2, "nobody has looked since"
+    await near.list(PODS, "default", "")
+    await made.child(body=pod(frame), type="MODIFIED")
+    assert len(queue.added) == 2
+    await made.child(body=pod(frame, "Running"), type="MODIFIED")
+    await made.child(body=pod(frame), type="MODIFIED")
+    assert len(queue.added) == 4, "what was read is out of date by now"
 
 
 @pytest.mark.parametrize(
@@ -195,9 +231,13 @@ async def test_runs_wake_where_their_view_of_a_pool_changed(frame, watch):
         (version(frame.pool(), "4", readyReplicas=1, conditions=[ready]), "MODIFIED", False),
         (version(frame.pool(), "5"), "DELETED", True),
     ]
+    reader = Reader()
+    near = marks.around(RUN, frame.uid, reader)
     for body, type_, wakes in events:
         queue.added.clear()
         marks.marked.clear()
         await made.own(body=body, type=type_)
         assert ((RUN, COALESCE) in queue.added) == wakes
         assert ((RUN, MODEL_POOLS) in marks.marked) == wakes
+        reader.item = body
+        await near.get(MODEL_POOLS, "default", "pool")
