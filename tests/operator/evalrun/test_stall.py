@@ -178,7 +178,7 @@ def test_suspending_a_run_ends_its_stall_and_resuming_begins_none(kit):
     assert world.condition("Stalled").status == "False"
 
 
-@settings(max_examples=20, deadline=None, derandomize=True)
+@settings(max_examples=12, deadline=None, derandomize=True)
 @given(gaps=st.lists(st.integers(1, 40), min_size=1, max_size=15))
 def test_a_stall_never_comes_back_before_some_units_have_ended(kit, gaps):
     ends, clock = [], 0
