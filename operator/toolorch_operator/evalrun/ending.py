@@ -83,7 +83,11 @@ def await_summary(run: EvalRun, observed: ObservedRun, defaults: Defaults, cause
         end = finish(run, run.status.units, cause, {}, say_report(run, observed), now)
         return replace(end, says={**end.says, **say_gate(run, None)})
     if summary is None:
-        return Step({RunCondition.REPORT_READY: say_reporting(observed, job.name)}, requeue=next_report_look(job, now))
+        said = say_reporting(observed, job.name)
+        # The verdict waits too: what holds up the report holds up the run.
+        going = Says(said == REPORTING, RunReason.REPORTING, said.message)
+        says = {RunCondition.REPORT_READY: said, RunCondition.PROGRESSING: going}
+        return Step(says, requeue=next_report_look(job, now))
     changes = summary_fields(run, summary, defaults)
     end = finish(run, changes["units"], cause, changes, say_report(run, observed), now, summary.refusal)
     return Step({**end.says, **say_suspects(run, summary), **say_gate(run, summary)}, end.changes)

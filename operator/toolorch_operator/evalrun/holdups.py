@@ -27,8 +27,17 @@ def find_holdup(observed: ObservedRun, name: str) -> Says | None:
 
 
 def describe_pods(observed: ObservedRun, name: str) -> str:
-    """Return "; 1 pod waits: Unschedulable; 2 pods refused: ..." of a Job that has some pods; empty: all is well."""
+    """Return "; 1 pod waits: Unschedulable; 2 pods failed, last: ..." of a Job with pods; empty: all is well."""
     job, refusal = observed.jobs.get(name), observed.refusals.get(name, "")
     lacks = job.missing_pods if job is not None and refusal else 0
     refused = f"; {lacks} pod{'s' if lacks > 1 else ''} refused: {refusal[:_FOREIGN_CHARACTERS]}" if lacks else ""
-    return observed.describe_waiting(name) + refused
+    return observed.describe_waiting(name) + refused + _describe_failed(observed, name)
+
+
+def _describe_failed(observed: ObservedRun, name: str) -> str:
+    failed = observed.failed_pods(name)
+    if not failed:
+        return ""
+    last = next((pod.message for pod in reversed(failed) if pod.message), "")
+    why = f", last: {last[:_FOREIGN_CHARACTERS]}" if last else ""
+    return f"; {len(failed)} pod{'s' if len(failed) > 1 else ''} failed{why}"

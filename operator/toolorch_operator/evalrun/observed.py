@@ -87,9 +87,14 @@ class ObservedRun:
         return f"; {len(reasons)} pod{'s wait' if len(reasons) > 1 else ' waits'}: {', '.join(sorted(set(reasons)))}"
 
     def is_stuck(self, job: str) -> bool:
-        """Whether a Job has pods, and none of them can start."""
+        """Whether a Job has pods, and none of them works: they cannot start, or have failed and wait for the next."""
         live = self.live_pods(job)
-        return bool(live) and all(pod.waiting for pod in live)
+        return all(pod.waiting for pod in live) if live else bool(self.failed_pods(job))
+
+    def failed_pods(self, job: str) -> list[PodView]:
+        """Pods of a Job that have failed, by the time of their ends."""
+        failed = [pod for pod in self.pods if pod.job == job and pod.has_failed]
+        return sorted(failed, key=lambda pod: pod.finished_at.timestamp() if pod.finished_at else 0.0)
 
     def live_pods(self, job: str) -> list[PodView]:
         """Pods of a Job, there or deleted, in which something may still run."""

@@ -13,7 +13,7 @@ from toolorch_api.evalrun import EvalRun
 from toolorch_api.shard import ExitCode
 from toolorch_operator.defaults import Defaults
 from toolorch_operator.evalrun.ending import fail
-from toolorch_operator.evalrun.holdups import find_holdup
+from toolorch_operator.evalrun.holdups import describe_pods, find_holdup
 from toolorch_operator.evalrun.looks import find_age, next_wait
 from toolorch_operator.evalrun.names import plan_job
 from toolorch_operator.evalrun.objects import build_plan_job
@@ -43,7 +43,7 @@ def plan_units(run: EvalRun, observed: ObservedRun, defaults: Defaults, now: dat
     if not all_pools_exist(run, observed):
         return hold(RunReason.WAITING_FOR_POOLS, say_pools(run, observed).message)
     if observed.live_pods(plan_job(run)):
-        return go_on(RunReason.PLANNING, "a pod of a deleted plan Job is still ending", LOOK_AGAIN)
+        return hold(RunReason.PLANNING, "a pod of a deleted plan Job is still ending", LOOK_AGAIN)
     step = _say_planning(go_on(RunReason.PLANNING, LISTING, LOOK_AGAIN))
     return replace(step, create=(build_plan_job(run, defaults),))
 
@@ -63,7 +63,7 @@ def _await_job(observed: ObservedRun, job: JobView, now: datetime) -> Step:
         return hold(holdup.reason, holdup.message, HELD_LOOK)
     say = hold if observed.is_stuck(job.name) else go_on
     look = next_wait(find_age(job, now), LOOK_AGAIN).total_seconds()
-    return say(RunReason.PLANNING, LISTING + observed.describe_waiting(job.name), look)
+    return say(RunReason.PLANNING, LISTING + describe_pods(observed, job.name), look)
 
 
 def _say_planning(step: Step) -> Step:

@@ -14,7 +14,7 @@ from toolorch_api.shard import Summary
 from toolorch_operator.defaults import Defaults
 from toolorch_operator.evalrun.attempts import current_attempt
 from toolorch_operator.evalrun.budget import at_least
-from toolorch_operator.evalrun.holdups import find_holdup
+from toolorch_operator.evalrun.holdups import describe_pods, find_holdup
 from toolorch_operator.evalrun.looks import find_age, next_wait
 from toolorch_operator.evalrun.names import report_job
 from toolorch_operator.evalrun.observed import JobView, ObservedRun
@@ -72,7 +72,9 @@ def next_report_look(job: JobView | None, now: datetime) -> timedelta:
 def say_reporting(observed: ObservedRun, job: str) -> Says:
     """Return what ReportReady says while the report is to come, with what keeps its Job from starting."""
     holdup = find_holdup(observed, job)
-    return REPORTING if holdup is None else replace(REPORTING, message=holdup.message)
+    if holdup is None:
+        return replace(REPORTING, message=REPORTING.message + describe_pods(observed, job))
+    return replace(REPORTING, message=holdup.message)
 
 
 def say_report(run: EvalRun, observed: ObservedRun) -> Says:

@@ -59,7 +59,7 @@ def run_attempts(run: EvalRun, observed: ObservedRun, defaults: Defaults, now: d
     elif job is not None and not job.has_ended and not _is_done(run, observed, attempt):
         return _watch(run, observed, defaults, attempt, now)
     elif job is None and observed.live_pods(attempt_job(run, attempt)):
-        return go_on(RunReason.RUNNING, f"attempt {attempt}: pods of its deleted Job are still ending", DRAIN_LOOK)
+        return hold(RunReason.RUNNING, f"attempt {attempt}: pods of its deleted Job are still ending", DRAIN_LOOK)
     return _take_stock(run, observed, defaults, attempt, now)
 
 

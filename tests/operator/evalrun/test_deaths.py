@@ -130,4 +130,5 @@ def test_between_audits_the_pods_that_are_seen_tell(kit):
         world.work(turn)
     assert world.status.quarantined == ["control/retail/0/0"]
     assert world.condition("Complete").status == "False"
-    assert world.condition("Progressing").message.endswith(", 1 quarantined")
+    said = world.condition("Progressing").message
+    assert said.endswith("running, 1 quarantined; 3 pods failed, last: OOMKilled while unit 0 ran")
