@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import TypeVar
 
 import structlog
+import zstandard
 from pydantic import ValidationError
 
 from toolorch_api.deaths import Death
@@ -69,9 +70,12 @@ async def read_attempts(results: Results, spec_hash: str) -> tuple[Sequence[Atte
     told = [key for key in keys if key.endswith(f"/{PROVENANCE_KEY}")]
     found = [a async for a in _read_all(results, told, AttemptProvenance) if a.spec_hash == spec_hash]
     sums = LatencySums()
-    async for _, body in results.get_all(key for key in keys if key.endswith("/events.jsonl.zst")):
-        for event in parse_events(body):
-            sums.add(event)
+    async for key, body in results.get_all(key for key in keys if key.endswith("/events.jsonl.zst")):
+        try:
+            for event in parse_events(body):
+                sums.add(event)
+        except (zstandard.ZstdError, ValueError, LookupError, TypeError) as error:
+            log.warning("events_unreadable", key=key, error=str(error))
     return sorted(found, key=lambda a: a.attempt), sums.rows()
 
 

@@ -22,6 +22,7 @@ CHARACTERS = 500
 # How a conversation ends where nobody meant it to, and where the cause of all of them doing so is to be looked for.
 ABNORMAL_ENDS = {
     "max_steps": "does the user's model know when to end? See transcripts/ and the user's pool",
+    "max_rounds": "does the agent ever answer? See transcripts/ and the pool's tool-call parser",
     "too_many_errors": "do its calls fit the tools' schemas? See transcripts/ and the pool's tool-call parser",
     "agent_error": "what does the agent answer? See transcripts/, the pool's chat template and its reasoning parser",
     "context_window_exceeded": "is the pool's maxModelLen large enough for the benchmark?",

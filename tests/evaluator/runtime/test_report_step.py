@@ -145,6 +145,18 @@ async def test_provenance_tells_what_served_at_each_attempt_and_at_the_end(finis
     assert "| pool-a | m | " + "c" * 40 in (world.folder / "store/report/report.md").read_text()
 
 
+async def test_evidence_that_nobody_can_read_breaks_no_report(finished):
+    world, _ = finished
+    (events,) = (key for key in world.keys("attempts") if key.endswith("events.jsonl.zst"))
+    path = world.folder / "store" / events
+    path.write_bytes(path.read_bytes()[:-20])
+    for key in ("attempts/1/1/events.jsonl.zst", attempt_provenance_key(1), "progress/1-7.json"):
+        await world.results.put(key, b"{half")
+    head = await report(world.run, world.results, NOW, nowhere)
+    assert (head.scored, head.infra_errors) == (5, 1)
+    assert world.object("provenance.json")["attempts"] == []
+
+
 async def test_a_run_without_any_result_has_a_report_too(make_world, scripted):
     world, benchmark = make_world(), scripted(2)
     await world.assign(benchmark.units)
