@@ -72,6 +72,8 @@ class EvalRunStatus(StatusModel):
     """95 % Wilson interval of scoreScheduled."""
     pass_hat_k: dict[str, str] = Field(default_factory=dict)
     """pass^k by k."""
+    pass_hat_k_tasks: dict[str, str] = Field(default_factory=dict)
+    """Tasks with at least k scored trials of those with k trials, by k, such as 12 of 20."""
     usage: Usage = Usage()
     tokens: int = 0
     """Prompt and completion tokens: the TOKENS column."""

@@ -33,6 +33,8 @@ class Summary(StatusModel):
     interval_scheduled: str = ""
     """95 % Wilson interval of score_scheduled."""
     pass_hat_k: dict[str, str] = Field(default_factory=dict)
+    pass_hat_k_tasks: dict[str, str] = Field(default_factory=dict)
+    """Which tasks each of them is over, such as 12 of 20."""
     usage: Usage = Usage()
     attempt: int = 0
     """Newest attempt when it was written: a run that is resumed gets another."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -12,7 +11,6 @@ from toolorch_api.keys import REPORT_KEY, SUMMARY_KEY
 from toolorch_api.shard import Summary
 from toolorch_evaluator.charts import draw_latency, draw_pace, draw_scores
 from toolorch_evaluator.compared import comparison_document
-from toolorch_evaluator.powers import PassHatK
 from toolorch_evaluator.report_page import render_html, render_markdown
 from toolorch_evaluator.results_table import write_csv
 from toolorch_evaluator.set_aside import SetAside
@@ -53,7 +51,7 @@ def summary_document(story: Story) -> dict[str, Any]:
         "datasetHash": story.manifest.dataset_hash,
         "createdAt": story.now.isoformat(),
         "groups": [_row_document(row) for row in numbers.groups],
-        **_power_documents(numbers.pass_hat_k),
+        "passHatKScheduled": {str(p.k): decimals(p.scheduled) for p in numbers.pass_hat_k},
         "causes": dict(numbers.causes),
         "infraErrorsByEndpoint": dict(numbers.culprits),
         "terminationReasons": dict(numbers.terminations),
@@ -78,14 +76,6 @@ def _row_document(row: Row) -> dict[str, Any]:
         "interval": span(row.interval),
         "scoreScheduled": decimals(row.score_scheduled),
         "intervalScheduled": span(row.interval_scheduled),
-    }
-
-
-def _power_documents(powers: Sequence[PassHatK]) -> dict[str, dict[str, Any]]:
-    return {
-        "passHatKTasks": {str(p.k): p.tasks for p in powers},
-        "passHatKTasksScheduled": {str(p.k): p.of for p in powers},
-        "passHatKScheduled": {str(p.k): decimals(p.scheduled) for p in powers},
     }
 
 

@@ -134,6 +134,7 @@ def _head(
         interval=span(whole.interval),
         interval_scheduled=span(whole.interval_scheduled),
         pass_hat_k={str(p.k): decimals(p.scored) for p in powers if p.scored is not None},
+        pass_hat_k_tasks={str(p.k): f"{p.tasks} of {p.of}" for p in powers if p.scored is not None},
         usage=ends.spent or add_usage(r.usage for r in (*ends.finals.values(), *ends.errors.values())),
         attempt=attempt,
         quarantined=whole.quarantined,

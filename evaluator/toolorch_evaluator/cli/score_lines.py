@@ -16,11 +16,16 @@ def describe_score(status: EvalRunStatus) -> list[str]:
         spread = _interval(status.interval_scheduled)
         lines.append(f"score {status.score_scheduled} over all {units.total} units, an unscored one counting 0{spread}")
     if len(status.pass_hat_k) > 1:
-        lines.append(", ".join(f"pass^{k} {value}" for k, value in status.pass_hat_k.items()))
+        lines.append(", ".join(f"pass^{k} {value}{_over(status, k)}" for k, value in status.pass_hat_k.items()))
     suspect = find_condition(status.conditions, RunCondition.RESULTS_SUSPECT)
     if suspect is not None and suspect.status is Truth.TRUE:
         lines.append(f"suspect: {suspect.message}")
     return lines
+
+
+def _over(status: EvalRunStatus, k: str) -> str:
+    tasks = status.pass_hat_k_tasks.get(k)
+    return f" over {tasks} tasks" if tasks else ""
 
 
 def _interval(text: str) -> str:

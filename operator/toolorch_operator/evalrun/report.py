@@ -43,6 +43,7 @@ def summary_fields(run: EvalRun, summary: Summary, defaults: Defaults) -> dict[s
         "interval": summary.interval,
         "interval_scheduled": summary.interval_scheduled,
         "pass_hat_k": summary.pass_hat_k,
+        "pass_hat_k_tasks": summary.pass_hat_k_tasks,
         # Results know nothing of what was lost on the way to them.
         "usage": at_least(run.status.usage, summary.usage),
         "report": f"{output.root}/{REPORT_KEY}" if output else "",

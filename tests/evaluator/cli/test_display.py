@@ -60,9 +60,10 @@ def test_the_score_is_told_with_n_and_both_ways(run):
 def test_pass_hat_k_and_what_makes_a_score_doubtful_stand_below_it(run):
     at = {"lastTransitionTime": "2026-01-01T12:00:00Z", "reason": "ResultsLookBroken"}
     suspect = Condition(type="ResultsSuspect", status="True", message="the agent called no tool", **at)
-    told = {"pass_hat_k": {"1": "0.500", "2": "0.250"}, "conditions": [suspect]}
+    powers = {"pass_hat_k": {"1": "0.500", "2": "0.250"}, "pass_hat_k_tasks": {"2": "3 of 4"}}
+    told = {**powers, "conditions": [suspect]}
     lines = describe_score(run.status.model_copy(update=told))
-    assert lines[2:] == ["pass^1 0.500, pass^2 0.250", "suspect: the agent called no tool"]
+    assert lines[2:] == ["pass^1 0.500, pass^2 0.250 over 3 of 4 tasks", "suspect: the agent called no tool"]
     plausible = suspect.model_copy(update={"status": "False"})
     assert len(describe_score(run.status.model_copy(update={"conditions": [plausible]}))) == 2
 

@@ -125,6 +125,7 @@ def test_pass_hat_k_by_hand(tasks, k, scored, coverage, scheduled):
     assert (power.scored, power.scheduled) == (pytest.approx(scored), pytest.approx(scheduled))
     trials = "1 scored trial" if k == 1 else f"{k} scored trials"
     assert power.coverage == f"pass^{k} over {coverage} tasks with at least {trials}"
+    assert numbers.head.pass_hat_k_tasks.get(str(k)) == (None if scored is None else coverage)
     assert (str(k) in numbers.head.pass_hat_k) is (scored is not None), "no number stands for no task"
 
 
