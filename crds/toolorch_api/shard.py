@@ -7,17 +7,16 @@ writes the same thing to the same place.
 from __future__ import annotations
 
 from datetime import datetime
-from enum import IntEnum, StrEnum
+from enum import IntEnum
 
 from pydantic import Field
 
 from toolorch_api.evalrun_status import Usage
 from toolorch_api.meta import StatusModel
+from toolorch_api.result import SCHEMA_VERSION, Result, UnitStatus
 from toolorch_api.run_input import Baseline, Endpoint, Endpoints, PoolInput, RunInput, Serving
 from toolorch_api.summary import GateOutcome, Summary
 from toolorch_api.unit import Unit, slug
-
-SCHEMA_VERSION = 1
 
 # Environment and files of a run's pods. INPUT_DIR/run.json is a RunInput; INPUT_DIR/pools/<pool>/endpoints.json is the
 # pool's Endpoints, re-read while running; INPUT_DIR/keys/<pool> holds an external pool's key.
@@ -40,14 +39,6 @@ class ExitCode(IntEnum):
     """The spec or dataset cannot work; trying again is of no use."""
     DRAINED = 44
     """SIGTERM came before the end; what is missing stays missing."""
-
-
-class UnitStatus(StrEnum):
-    """How a unit ended; only passed and failed are final."""
-
-    PASSED = "passed"
-    FAILED = "failed"
-    INFRA_ERROR = "infra_error"
 
 
 class Manifest(StatusModel):
@@ -92,44 +83,6 @@ class Durations(StatusModel):
     """Median over the task's units, by `<domain>/<task id>`."""
 
 
-class Result(StatusModel):
-    """results/<unit>.json, or errors/<unit>.json for an infra error."""
-
-    v: int = SCHEMA_VERSION
-    variant: str
-    domain: str
-    task_id: str
-    trial: int
-    status: UnitStatus
-    reward: float | None = None
-    reward_breakdown: dict[str, float] = Field(default_factory=dict)
-    termination_reason: str = ""
-    cause: str = ""
-    """Cause of an infra error, such as model_unreachable or unit_deadline."""
-    message: str = ""
-    started_at: datetime
-    ended_at: datetime
-    usage: Usage = Usage()
-    tool_calls: int = 0
-    """Tool calls that the agent made."""
-    calls: dict[str, int] = Field(default_factory=dict)
-    """Answered model calls by role."""
-    endpoints: list[str] = Field(default_factory=list)
-    """Endpoints that answered, as pool/name."""
-    served: dict[str, str] = Field(default_factory=dict)
-    """Served model id by role."""
-    outputs: str = ""
-    """Hash of all that the agent wrote; equal texts and tool calls have equal ones. Empty: unknown."""
-    tools_offered: bool = True
-    """Whether the agent could have called a tool."""
-    endpoint: str = ""
-    """Endpoint of the call that got no answer, as pool/name; of an infra error, the one that raised it."""
-    spec_hash: str
-    attempt: int
-    shard: int
-    pod: str
-
-
 class Progress(StatusModel):
     """progress/<attempt>-<shard>.json: how far a shard is with its units; overwritten."""
 
@@ -163,6 +116,7 @@ class Progress(StatusModel):
 
 
 __all__ = [
+    "SCHEMA_VERSION",
     "Assignment",
     "Baseline",
     "Endpoint",

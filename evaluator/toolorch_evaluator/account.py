@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from dataclasses import dataclass, field
 
 from toolorch_api.evalrun_status import Usage
@@ -23,6 +24,7 @@ class Account:
     """Whether the agent could have called any."""
     failed_at: str = ""
     """Endpoint of the newest call that got no answer."""
+    by_role: Counter[str] = field(default_factory=Counter)
     endpoints: set[str] = field(default_factory=set)
     served: dict[str, str] = field(default_factory=dict)
     outputs: str = ""
@@ -33,6 +35,7 @@ class Account:
         self.prompt_tokens += answer.prompt_tokens
         self.completion_tokens += answer.completion_tokens
         self.calls += 1
+        self.by_role[role] += 1
         self.tool_calls += len(answer.reply.tool_calls) if role == "agent" else 0
         self.endpoints.add(endpoint)
         self.served[role] = answer.served

@@ -41,6 +41,7 @@ from toolorch_evaluator.stored import (
     parse_result,
     to_json,
     unpack,
+    with_judge,
 )
 from toolorch_evaluator.tally import Ended
 from toolorch_evaluator.unit_chat import LOSSES_ALLOWED, UnitChat
@@ -69,7 +70,7 @@ class Conductor:
         unit = turn.unit
         held = (await self._stored(unit) if turn.talked else None) or await self._converse(turn)
         if isinstance(held, Conversation):
-            held = build_result(unit, self._grade(unit, held), held.evidence, self.shard)
+            held = await self._grade(turn, held)
         return await self._commit(unit, held)
 
     async def _converse(self, turn: Turn) -> Conversation | Result:
@@ -125,11 +126,33 @@ class Conductor:
         body = await self.results.get(transcript_key(unit))
         return unpack(body, self.run.spec_hash) if body is not None else None
 
-    def _grade(self, unit: Unit, conversation: Conversation) -> Outcome:
+    async def _grade(self, turn: Turn, held: Conversation) -> Result:
+        """Have a conversation judged where its benchmark wants it, and grade it."""
+        ask = UnitChat(self.chat, turn.unit, LOSSES_ALLOWED_ALONE if turn.alone else LOSSES_ALLOWED)
         try:
-            return grade(conversation, self.benchmark.score(conversation.transcript))
+            outcome = await self._judge(turn, held, ask)
+        finally:
+            ask.close()
+        return build_result(turn.unit, outcome, with_judge(held.evidence, ask.account), self.shard)
+
+    async def _judge(self, turn: Turn, held: Conversation, ask: UnitChat) -> Outcome:
+        deadline = asyncio.timeout(self.run.spec.deadlines.unit_seconds)
+        try:
+            async with deadline:
+                verdict = await self.benchmark.judge(held.transcript, self.run.spec, ask)
+            judged = Conversation({**held.transcript, "verdict": verdict}, held.evidence)
+            return grade(judged, self.benchmark.score(judged.transcript))
+        except ModelServerLostError as error:
+            await self.caution.note_server(turn.index, error.beside, error.losses, str(error))
+            return infra_error(error.cause, str(error))
+        except ModelError as error:
+            return infra_error(error.cause, str(error))
+        except StepError:
+            raise
         except Exception as error:  # a bug in grading leaves the transcript for a later attempt
-            log.exception("grading_broke", unit=unit.key)
+            if deadline.expired():
+                return infra_error("judge_deadline", "the judge gave no verdict within the unit's deadline")
+            log.exception("grading_broke", unit=turn.unit.key)
             return infra_error("grading_failed", f"{type(error).__name__}: {error}")
 
     async def _commit(self, unit: Unit, result: Result) -> Ended:
@@ -163,6 +186,7 @@ class Conductor:
             ended_at=datetime.now(UTC),
             usage=account.usage,
             tool_calls=account.tool_calls,
+            calls=dict(account.by_role),
             endpoints=sorted(account.endpoints),
             served=account.served,
             tools_offered=account.tools_offered,

@@ -13,10 +13,11 @@ from pydantic import ValidationError
 
 from toolorch_api.keys import MANIFEST_KEY, RUN_KEY
 from toolorch_api.shard import SCHEMA_VERSION, Durations, Manifest, RunInput
-from toolorch_evaluator.benchmarks.base import Benchmark, Listing
+from toolorch_evaluator.benchmarks.base import Benchmark, Listing, Read
 from toolorch_evaluator.estimates import estimate_units
 from toolorch_evaluator.exits import BadInputError
 from toolorch_evaluator.history import History
+from toolorch_evaluator.reading import no_files
 from toolorch_evaluator.results import Results
 from toolorch_evaluator.stored import to_json
 
@@ -27,13 +28,19 @@ PACKAGES = ("toolorch", "inspect-evals", "openai")
 
 
 async def plan(
-    run: RunInput, benchmark: Benchmark, results: Results, now: datetime, history: History | None = None
+    run: RunInput,
+    benchmark: Benchmark,
+    results: Results,
+    now: datetime,
+    history: History | None = None,
+    read: Read = no_files,
 ) -> Manifest:
     """Write manifest.json and run.json, unless they are there; raises BadInputError for a spec that lists nothing.
 
-    `history` tells what the tasks took in earlier runs.
+    `history` tells what the tasks took in earlier runs, `read` reads the files that the spec names.
     """
     try:
+        await benchmark.load(run.spec, read)
         listing = benchmark.list_units(run.spec)
     except ValueError as error:
         raise BadInputError("BadBenchmark", f"spec.benchmark: {error}") from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -32,6 +32,20 @@ async def read_uri(uri: str, env: Mapping[str, str]) -> bytes:
     if len(body) > MOST_BYTES:
         raise BadInputError("LargeFile", f"{uri} has {len(body) >> 20} MiB, {MOST_BYTES >> 20} are the most")
     return body
+
+
+async def no_files(uri: str) -> bytes:
+    """Refuse to read: for who is given no storage."""
+    raise BadInputError("NoFile", f"{uri} cannot be read from here")
+
+
+def reader(env: Mapping[str, str]) -> Callable[[str], Awaitable[bytes]]:
+    """Return read_uri with an environment."""
+
+    async def read(uri: str) -> bytes:
+        return await read_uri(uri, env)
+
+    return read
 
 
 def _read_sample(uri: str) -> bytes:

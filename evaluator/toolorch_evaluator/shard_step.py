@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from toolorch_api.keys import MANIFEST_KEY, RESULTS_PREFIX, TRANSCRIPTS_PREFIX, assignment_key
 from toolorch_api.shard import Assignment, ExitCode, Manifest, RunInput
-from toolorch_evaluator.benchmarks.base import Benchmark
+from toolorch_evaluator.benchmarks.base import Benchmark, Read
 from toolorch_evaluator.blocks import Board, share_units
 from toolorch_evaluator.caution import Caution
 from toolorch_evaluator.chat import Chat, Patience
@@ -28,6 +28,7 @@ from toolorch_evaluator.last_word import RunningUnits
 from toolorch_evaluator.leases import Place
 from toolorch_evaluator.profile import Profile
 from toolorch_evaluator.progress import SHORTEST_SECONDS, ProgressWriter
+from toolorch_evaluator.reading import no_files
 from toolorch_evaluator.results import Results
 from toolorch_evaluator.run_file import RunFile
 from toolorch_evaluator.runner import Shard
@@ -49,13 +50,15 @@ async def run_shard(
     results: Results,
     stop: asyncio.Event,
     patience: Patience | None = None,
+    read: Read = no_files,
 ) -> ExitCode:
     """Run this pod's share of an attempt; raises BadInputError, StorageError."""
     profile = Profile()
     temperature = DEFAULT_TEMPERATURES.get(run.spec.benchmark.name)
     chat = Chat(run, PoolFiles(settings.input_dir), profile, temperature, patience)
+    building = build_shard(run, settings, benchmark, results, stop, chat, read)
     try:
-        return await (await in_time(build_shard(run, settings, benchmark, results, stop, chat), stop, 0)).run()
+        return await (await in_time(building, stop, 0)).run()
     except TimeoutError:
         log.info("shard_never_began", why="told to stop before storage had said what there is to do")
         return ExitCode.DRAINED
@@ -63,14 +66,22 @@ async def run_shard(
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_SECONDS):
                 await chat.close()
+                await benchmark.close()
 
 
 async def build_shard(
-    run: RunInput, settings: Settings, benchmark: Benchmark, results: Results, stop: asyncio.Event, chat: Chat
+    run: RunInput,
+    settings: Settings,
+    benchmark: Benchmark,
+    results: Results,
+    stop: asyncio.Event,
+    chat: Chat,
+    read: Read = no_files,
 ) -> Shard:
     """Read what is to be done and put the shard's parts together; raises BadInputError, StorageError."""
     manifest, assignment = await read_plan(run, settings, results)
     await chat.check_answers()
+    await prepare(benchmark, run, read)
     # Local pods of one name may follow each other: what one gave back, the next one may hold.
     start = f"{settings.pod}-{uuid.uuid4().hex[:8]}"
     place = Place(run.spec_hash, settings.attempt, settings.shard, start)
@@ -92,6 +103,15 @@ async def build_shard(
         stop=stop,
         width=RunFile(settings.input_dir, run).width,
     )
+
+
+async def prepare(benchmark: Benchmark, run: RunInput, read: Read) -> None:
+    """Bring what conversations need besides models; raises StepError."""
+    try:
+        await benchmark.load(run.spec, read)
+    except ValueError as error:
+        raise BadInputError("BadBenchmark", f"spec.benchmark: {error}") from error
+    await benchmark.equip(run.spec)
 
 
 def seconds_between_writes(shards: int) -> float:

@@ -14,7 +14,9 @@ from pydantic import Field, ValidationError
 from toolorch_api.evalrun_status import Usage
 from toolorch_api.meta import StatusModel
 from toolorch_api.shard import Result, Unit, UnitStatus
+from toolorch_evaluator.account import Account
 from toolorch_evaluator.benchmarks.base import Score
+from toolorch_evaluator.tally import add_usage
 
 # Rewards are products of 0s and 1s: what is this near to 1 is a 1 that went through floats.
 PASS_MARK = 1 - 1e-6
@@ -33,11 +35,26 @@ class Evidence(StatusModel):
     ended_at: datetime
     usage: Usage = Usage()
     tool_calls: int = 0
+    calls: dict[str, int] = Field(default_factory=dict)
     endpoints: list[str] = Field(default_factory=list)
     served: dict[str, str] = Field(default_factory=dict)
     tools_offered: bool = True
     endpoint: str = ""
     outputs: str = ""
+
+
+def with_judge(evidence: Evidence, account: Account) -> Evidence:
+    """Return the evidence of a conversation with what its judge has cost and who it was."""
+    if not account.calls and not account.failed_at:
+        return evidence
+    change = {
+        "usage": add_usage((evidence.usage, account.usage)),
+        "calls": {**evidence.calls, **account.by_role},
+        "endpoints": sorted({*evidence.endpoints, *account.endpoints}),
+        "served": {**evidence.served, **account.served},
+        "endpoint": account.failed_at or evidence.endpoint,
+    }
+    return evidence.model_copy(update=change)
 
 
 class RefusedResultError(Exception):
@@ -62,6 +79,8 @@ class Outcome:
     termination_reason: str = ""
     cause: str = ""
     message: str = ""
+    counts: Mapping[str, int] | None = None
+    verdict: Mapping[str, Any] | None = None
 
 
 def pack(conversation: Conversation) -> bytes:
@@ -82,12 +101,14 @@ def unpack(body: bytes, spec_hash: str) -> Conversation | None:
 
 def grade(conversation: Conversation, score: Score) -> Outcome:
     """Say how a graded conversation ended; without a reward it is an infra error of cause grading_failed."""
-    ended = str(conversation.transcript.get("termination_reason", ""))
+    transcript = conversation.transcript
+    ended = str(transcript.get("termination_reason", ""))
+    counts, verdict = transcript.get("counts"), transcript.get("verdict")
     if score.reward is None:
         why = score.error or "the benchmark gave no reward"
-        return Outcome(UnitStatus.INFRA_ERROR, None, None, ended, "grading_failed", why)
+        return Outcome(UnitStatus.INFRA_ERROR, None, None, ended, "grading_failed", why, counts, verdict)
     status = UnitStatus.PASSED if score.reward >= PASS_MARK else UnitStatus.FAILED
-    return Outcome(status, score.reward, score.breakdown, ended)
+    return Outcome(status, score.reward, score.breakdown, ended, counts=counts, verdict=verdict)
 
 
 def lost(reason: str, message: str) -> Outcome:
@@ -134,6 +155,8 @@ def build_result(unit: Unit, outcome: Outcome, evidence: Evidence, shard: int) -
         termination_reason=outcome.termination_reason,
         cause=outcome.cause,
         message=outcome.message[:1000],
+        counts=dict(outcome.counts or {}),
+        verdict=dict(outcome.verdict or {}),
         shard=shard,
         **dict(evidence),
     )

@@ -5,7 +5,7 @@ A benchmark knows nothing of endpoints, retries or storage, and the runner knows
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -96,10 +96,29 @@ class Score:
     error: str | None = None
 
 
+Read = Callable[[str], Awaitable[bytes]]
+"""Reads a file that the spec names by URI; raises BadInputError or StorageError."""
+
+
 class Benchmark(Protocol):
     """One benchmark of the field, as the runner and the plan Job use it."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Its name in the spec."""
+        ...
+
+    async def load(self, spec: EvalRunSpec, read: Read) -> None:
+        """Read what the user brings; called before anything else. Raises ValueError with a sentence."""
+        ...
+
+    async def equip(self, spec: EvalRunSpec) -> None:
+        """Get ready what conversations need besides models; called once, before the first. Raises StepError."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of what `equip` brought."""
+        ...
 
     def list_units(self, spec: EvalRunSpec) -> Listing:
         """List the units of a spec; raises ValueError with a sentence for an unknown domain, split or task id."""
@@ -108,10 +127,35 @@ class Benchmark(Protocol):
     async def converse(self, unit: Unit, spec: EvalRunSpec, ask: Ask) -> dict[str, Any]:
         """Hold the unit's conversation to its end and return the transcript.
 
-        The transcript is JSON: domain, task_id, termination_reason, messages, and what grading needs besides.
+        The transcript is JSON: domain, task_id, termination_reason, and what grading needs besides; `counts` tells how
+        often what happened.
+        """
+        ...
+
+    async def judge(self, transcript: Mapping[str, Any], spec: EvalRunSpec, ask: Ask) -> dict[str, Any]:
+        """Return what a judge decides of a transcript, empty where rules alone do.
+
+        Raises ModelError where the judge gives no verdict: an infra error, and the conversation is not held again.
         """
         ...
 
     def score(self, transcript: Mapping[str, Any]) -> Score:
-        """Grade a transcript; pure over the packaged dataset."""
+        """Grade a transcript, with the judge's verdict in it under `verdict`; pure over the dataset."""
         ...
+
+
+class Packaged:
+    """What a benchmark does not need that brings its own data and grades by rules."""
+
+    async def load(self, spec: EvalRunSpec, read: Read) -> None:
+        """Read nothing: tasks come with a package."""
+
+    async def equip(self, spec: EvalRunSpec) -> None:
+        """Need nothing but models."""
+
+    async def close(self) -> None:
+        """Hold nothing open."""
+
+    async def judge(self, transcript: Mapping[str, Any], spec: EvalRunSpec, ask: Ask) -> dict[str, Any]:
+        """Ask no judge."""
+        return {}

@@ -16,7 +16,7 @@ from aiohttp import web
 from toolorch_api.evalrun import EvalRunSpec, spec_hash
 from toolorch_api.keys import MANIFEST_KEY, assignment_key
 from toolorch_api.shard import Assignment, Manifest, PoolInput, RunInput, Unit
-from toolorch_evaluator.benchmarks.base import Listing, Score
+from toolorch_evaluator.benchmarks.base import Listing, Packaged, Score
 from toolorch_evaluator.chat import Chat, Patience
 from toolorch_evaluator.endpoints import PoolFiles
 from toolorch_evaluator.profile import Profile
@@ -92,7 +92,7 @@ async def model_servers():
 
 
 @dataclass
-class Scripted:
+class Scripted(Packaged):
     """A benchmark that asks the agent `turns` times; a unit passes when the last answer is not "wrong"."""
 
     units: list[Unit]

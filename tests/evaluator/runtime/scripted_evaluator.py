@@ -4,10 +4,10 @@ import sys
 
 from toolorch_api.shard import Unit
 from toolorch_evaluator.__main__ import build_app
-from toolorch_evaluator.benchmarks.base import Listing, Score
+from toolorch_evaluator.benchmarks.base import Listing, Packaged, Score
 
 
-class Scripted:
+class Scripted(Packaged):
     name = "tau2"
 
     def list_units(self, spec):

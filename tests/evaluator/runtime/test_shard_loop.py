@@ -11,6 +11,7 @@ import zstandard
 
 from toolorch_api.keys import error_key, result_key, transcript_key
 from toolorch_api.shard import ExitCode, Result
+from toolorch_evaluator.benchmarks.base import Packaged
 from toolorch_evaluator.exits import BadInputError, StorageError
 from toolorch_evaluator.results import Results, open_store
 from toolorch_evaluator.run_file import RunFile
@@ -186,7 +187,7 @@ async def test_a_bug_costs_its_own_unit_only(make_world, model_servers, scripted
     world.point(await model_servers())
     await world.assign(benchmark.units)
 
-    class Buggy:
+    class Buggy(Packaged):
         name = "tau2"
         score = benchmark.score
 

@@ -10,6 +10,7 @@ import pytest
 from toolorch_api.deaths import Death
 from toolorch_api.keys import death_key, error_key
 from toolorch_api.shard import ExitCode
+from toolorch_evaluator.benchmarks.base import Packaged
 from toolorch_evaluator.caution import Solitude
 
 
@@ -25,7 +26,7 @@ def died():
 
 
 @dataclass
-class Watched:
+class Watched(Packaged):
     """A benchmark that remembers which units ran beside which."""
 
     inner: Any

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from toolorch_api.evalrun import EvalRunSpec
 from toolorch_api.unit import Unit
-from toolorch_evaluator.benchmarks.base import Ask, Listing, Score
+from toolorch_evaluator.benchmarks.base import Ask, Listing, Read, Score
 from toolorch_evaluator.benchmarks.questions import prompts
 from toolorch_evaluator.benchmarks.questions.dataset import Dataset, Question, parse_dataset
+from toolorch_evaluator.benchmarks.questions.equipment import Equipment, open_equipment
 from toolorch_evaluator.benchmarks.questions.rounds import Rounds
 from toolorch_evaluator.benchmarks.questions.rules import FRAMES, HLE, MAX_ROUNDS, Rules
 from toolorch_evaluator.benchmarks.questions.seal import fingerprint, seal, unseal
@@ -28,13 +29,14 @@ class Questions:
     dataset: Dataset | None = None
     programs: Programs | None = None
     searches: Searches | None = None
+    equipment: Equipment | None = None
 
     @property
     def name(self) -> str:
         """Name of the benchmark."""
         return self.rules.name
 
-    async def load(self, spec: EvalRunSpec, read: Callable[[str], Awaitable[bytes]]) -> None:
+    async def load(self, spec: EvalRunSpec, read: Read) -> None:
         """Read the questions that the spec names; raises ValueError with a sentence for what is wrong with them."""
         assert spec.benchmark.dataset is not None  # the spec's own rule
         uri = spec.benchmark.dataset.uri
@@ -42,6 +44,16 @@ class Questions:
             self.dataset = parse_dataset(await read(uri))
         except ValueError as error:
             raise ValueError(f"dataset.uri {uri}: {error}") from error
+
+    async def equip(self, spec: EvalRunSpec) -> None:
+        """Open the sandbox, and wait for the search service; raises StepError."""
+        self.equipment = await open_equipment(spec)
+        self.programs, self.searches = self.equipment.sandbox, self.equipment.searches
+
+    async def close(self) -> None:
+        """Let go of the search service."""
+        if self.equipment is not None:
+            await self.equipment.close()
 
     def list_units(self, spec: EvalRunSpec) -> Listing:
         """List question by question, trial by trial; raises ValueError."""

@@ -14,6 +14,7 @@ from toolorch_evaluator.benchmarks.base import (
     InvalidReplyError,
     Listing,
     ModelError,
+    Packaged,
     Score,
 )
 from toolorch_evaluator.benchmarks.tau2 import dataset, prompts
@@ -25,7 +26,7 @@ from toolorch_evaluator.benchmarks.tau2.setting import DEFAULT_PROFILE, build_se
 from toolorch_evaluator.benchmarks.tau2.transcript import dump_transcript, parse_transcript
 
 
-class Tau2:
+class Tau2(Packaged):
     """The benchmark `tau2`, by the rules of τ²-bench v0.2.0."""
 
     name = "tau2"

@@ -8,7 +8,7 @@ from typing import Any
 from toolorch_api.evalrun import EvalRunSpec
 from toolorch_api.unit import Unit
 from toolorch_evaluator.benchmarks import variants
-from toolorch_evaluator.benchmarks.base import Ask, Listing, Score
+from toolorch_evaluator.benchmarks.base import Ask, Listing, Packaged, Score
 from toolorch_evaluator.benchmarks.seeds import trial_seed
 from toolorch_evaluator.benchmarks.tau2 import dataset
 from toolorch_evaluator.benchmarks.tau2.listing import list_units
@@ -25,7 +25,7 @@ DOMAINS = ("retail", "airline")
 DEFAULT_STRATEGY = "tool-calling"
 
 
-class TauBench:
+class TauBench(Packaged):
     """The benchmark `tau-bench`, by the rules of τ-bench v1 over the tasks that τ²-bench keeps."""
 
     name = "tau-bench"
@@ -53,10 +53,6 @@ class TauBench:
             "agent_prompt_sha256": sha256(setting.agent_prompt),
             **({"written": conversation.written} if setting.strategy in TEXT_STRATEGIES else {}),
         }
-
-    async def judge(self, transcript: Mapping[str, Any], spec: EvalRunSpec, ask: Ask) -> dict[str, Any]:
-        """Return nothing: rules alone decide."""
-        return {}
 
     def score(self, transcript: Mapping[str, Any]) -> Score:
         """Grade a transcript; raises ValueError where it is none."""
