@@ -342,10 +342,11 @@ class World:
     def _work_report(self, pod, progress):
         done = [v for k, v in self.storage.items() if k.startswith("results/")]
         total, passed = len(self.units), done.count(b"passed")
+        aside = {error_key(self.get("manifest.json", Manifest).unit(i)) for i in self.judge().quarantined}
         summary = Summary(
             spec_hash="h", total=total, scored=len(done), passed=passed, failed=len(done) - passed,
-            infra_errors=len(self.keys("errors/")) if len(done) < total else 0, interval="i",
-            quarantined=len(self.judge().quarantined),
+            infra_errors=len(set(self.keys("errors/")) - aside) if len(done) < total else 0, interval="i",
+            quarantined=len(aside),
             score=f"{passed / len(done):.3f}" if done else "", score_scheduled=f"{passed / total:.3f}",
             gate=self.gate, attempt=self._told_attempt(pod),
         )  # fmt: skip

@@ -120,6 +120,31 @@ def test_more_patience_takes_a_unit_back_at_the_next_audit(kit):
     assert (learnt.quarantined, learnt.units.quarantined) == ([], 0)
 
 
+def test_a_unit_that_kills_model_servers_is_set_aside_by_the_deaths_that_shards_wrote(kit):
+    world = kit.World()
+    world.infra = {3}
+    while world.status.attempt == 0:
+        world.tick()
+        world.work()
+    death = Death(spec_hash=spec_hash(world.run.spec), attempt=1, what="server", units=[3], count=3, why="reset")
+    world.storage["deaths/1/p-3.json"] = death.model_dump_json(by_alias=True).encode()
+    world.settle()
+    assert (world.status.attempt, world.status.quarantined) == (1, ["control/retail/3/0"])
+    assert (world.status.units.quarantined, world.status.units.infra_errors) == (1, 0)
+    assert world.keys("errors/") == ["errors/control/retail/3/0.json"]
+
+
+def test_deaths_of_another_configuration_count_for_nothing(kit):
+    world = kit.World()
+    while world.status.attempt == 0:
+        world.tick()
+        world.work()
+    death = Death(spec_hash="another", attempt=1, what="pod", units=[3], count=9)
+    world.storage["deaths/1/p-3.json"] = death.model_dump_json(by_alias=True).encode()
+    world.settle()
+    assert world.condition("Complete").status == "True"
+
+
 def test_between_audits_the_pods_that_are_seen_tell(kit):
     world = kit.World()
     world.poison = {0}
