@@ -68,7 +68,9 @@ def begin_again(run: EvalRun, why: str) -> Step:
         score="",
         score_scheduled="",
         interval="",
+        interval_scheduled="",
         pass_hat_k={},
+        pass_hat_k_tasks={},
         report="",
         expired=False,
     )
