@@ -133,12 +133,16 @@ class Talk:
     pod: str
     seconds: Callable[[Unit], float]
     began: Counter[Unit]
+    at: set[int]
+    """Units under way."""
 
     async def conduct(self, turn: Turn) -> Ended:
         """Wait, and store the result."""
         unit = turn.unit
         self.began[unit] += 1
+        self.at.add(turn.index)
         await asyncio.sleep(self.seconds(unit))
+        self.at.discard(turn.index)
         place = {"variant": unit.variant, "domain": unit.domain, "task_id": unit.task_id, "trial": unit.trial}
         ended = {"status": UnitStatus.PASSED, "started_at": EPOCH, "ended_at": EPOCH}
         result = Result(**place, **ended, spec_hash="h", attempt=1, shard=self.shard, pod=self.pod)
@@ -161,6 +165,8 @@ class Fleet:
     speeds: Sequence[float]
     attempt: int = 1
     began: Counter[Unit] = field(default_factory=Counter)
+    at: dict[int, set[int]] = field(default_factory=dict)
+    """Units under way, by shard."""
     counted: int = 0
     lines: dict[int, Line] = field(default_factory=dict)
     stops: dict[int, asyncio.Event] = field(default_factory=dict)
@@ -175,9 +181,10 @@ class Fleet:
         board = Board(share_units(self.attempt, index, self.assigned, self.manifest.estimates))
         held = Held(self.manifest, set(await results.list_keys(RESULTS_PREFIX)), talked=set())
         caution = Caution(results, place, self.manifest, quarantine_after=3)
+        at = self.at[index] = set[int]()
         tally = Tally("h", self.attempt, index, pod, total=len(self.assigned[index]), started_at=EPOCH)
         shard = Shard(
-            conductor=Talk(results, index, pod, lambda unit: self.seconds[unit] / speed, self.began),
+            conductor=Talk(results, index, pod, lambda unit: self.seconds[unit] / speed, self.began, at),
             queue=ClaimQueue(results, place, board, held, Holders(results, board), caution, stop),
             results=results,
             tally=tally,

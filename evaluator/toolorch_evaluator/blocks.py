@@ -106,16 +106,20 @@ class Board:
         """Return the key of a claimed block's newest claim."""
         return claim_key(self.share.folder, block, self.generations[block])
 
-    def choose(self, units: int, suspected: Collection[int] = ()) -> list[int]:
+    def choose(self, units: int, suspected: Collection[int] = (), is_idle: bool = True) -> list[int]:
         """Return unclaimed blocks, the longest units first, with so many units together if there are as many.
 
         While many blocks are left, shards choose apart from each other, so that those that begin together do not all
-        reach for the same one; the last blocks are taken strictly in order. Blocks with suspects are dealt out and come
-        before all others: a suspect costs least while nothing runs yet that it would have to wait for.
+        reach for the same one; the last blocks are taken strictly in order. Blocks with suspects are for shards that
+        are idle, since a suspect waits for all that runs: each of those that begin takes its part, others are left to
+        the end.
         """
-        if dealt := [block for block in self.deal(sorted(suspected)) if block not in self.generations]:
+        hot = [block for block in sorted(suspected) if block not in self.generations]
+        if is_idle and (dealt := [block for block in self.deal(sorted(suspected)) if block in hot]):
             return dealt
-        every, free = len(self.share.blocks), self.unclaimed()
+        every, free = len(self.share.blocks), [block for block in self.unclaimed() if block not in hot]
+        if not free:
+            return hot[:1] if is_idle else []
         start = min(self.share.rank * len(free) // max(1, every), max(0, len(free) - 1))
         stride = 1 + (self.share.sharers - 1) * len(free) // max(1, every)
         chosen: list[int] = []

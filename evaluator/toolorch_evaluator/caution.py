@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 import structlog
@@ -73,23 +73,26 @@ class Solitude:
     """The room that units run in: a suspect waits until it is empty, and nobody enters beside it."""
 
     def __init__(self) -> None:
-        # Held for as long as somebody is alone inside; the lock is fair, so that suspects do not wait for ever.
-        self._door = asyncio.Lock()
+        self.door = asyncio.Lock()
+        """Held by whoever asks for a unit, and by a suspect for as long as it runs: meanwhile no other is begun."""
+        self._inside = 0
         self._empty = asyncio.Event()
         self._empty.set()
-        self._inside = 0
 
-    @contextlib.asynccontextmanager
-    async def enter(self, alone: bool) -> AsyncIterator[None]:
-        """Be inside while the block runs."""
-        if alone:
-            async with self._door:
-                await self._empty.wait()
-                yield
-            return
-        async with self._door:
-            self._inside += 1
-            self._empty.clear()
+    @property
+    def is_empty(self) -> bool:
+        """Whether nobody is inside but who holds the door."""
+        return not self._inside
+
+    async def wait_empty(self) -> None:
+        """Return when nobody is inside any more."""
+        await self._empty.wait()
+
+    @contextlib.contextmanager
+    def enter(self) -> Iterator[None]:
+        """Be inside, among others, while the block runs."""
+        self._inside += 1
+        self._empty.clear()
         try:
             yield
         finally:

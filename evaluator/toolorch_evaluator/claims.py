@@ -12,7 +12,7 @@ node that its cluster has lost sight of: it reads in storage that it was replace
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -53,22 +53,20 @@ class ClaimQueue:
     holders: Holders
     caution: Caution
     stop: asyncio.Event
-    _waiting: int = 0
-    _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _settled: set[int] = field(default_factory=set)
     _rests_until: float = 0.0
+    _waits_for_idle: bool = False
+    """Whether there is what only an idle pod takes."""
 
-    async def next(self) -> Turn | None:
-        """Return a unit to begin, None where nothing is left for this shard or it is told to stop."""
-        self._waiting += 1
-        try:
-            async with self._lock:
-                while not self.held and not self.stop.is_set():
-                    if not await self._claim_more():
-                        return None
-                return None if self.stop.is_set() else self.held.begin()
-        finally:
-            self._waiting -= 1
+    async def next(self, wanted: Callable[[], int], is_idle: bool) -> Turn | None:
+        """Return a unit to begin, None where nothing is left for this shard or it is told to stop; one call at a time.
+
+        `wanted`: units that could be begun by now. `is_idle`: whether none runs, so that a suspect need not wait.
+        """
+        while not self.held and not self.stop.is_set():
+            if not await self._claim_more(wanted, is_idle):
+                return None
+        return None if self.stop.is_set() else self.held.begin()
 
     async def prepare(self) -> None:
         """Learn what there is to know before the first claim: how storage creates, and what has died of what."""
@@ -100,21 +98,23 @@ class ClaimQueue:
         key = finished_key(self._folder, self.place.shard) if finished else left_key(self._folder, self.place.pod)
         await self.results.put(key, self._body())
 
-    async def _claim_more(self) -> bool:
+    async def _claim_more(self, wanted: Callable[[], int], is_idle: bool) -> bool:
         """Try to hold units; False: there are none left."""
         now = asyncio.get_running_loop().time()
-        if now < self._rests_until:
+        if now < self._rests_until and not (is_idle and self._waits_for_idle):
             return False
         await self._look()
         if self.replaced:
             log.warning("pod_replaced", pod=self.place.pod)
             self.stop.set()
             return False
-        blocks = self.board.choose(self._waiting, self._suspected(range(len(self.board.share.blocks))))
+        suspected = self._suspected(range(len(self.board.share.blocks)))
+        blocks = self.board.choose(wanted(), suspected, is_idle)
         if blocks:
             await asyncio.gather(*map(self._claim, blocks))
             return True
-        if await self._rescue():
+        self._waits_for_idle = not is_idle and not self.board.generations.keys() >= set(suspected)
+        if await self._rescue(is_idle):
             return True
         self._rests_until = now + REST_SECONDS
         return False
@@ -143,18 +143,21 @@ class ClaimQueue:
         await self.caution.look()
         self.held.judge(self.caution.verdict)
 
-    async def _rescue(self) -> bool:
-        """Claim what a gone holder left; False: nothing is to be had, and no lease is in doubt."""
+    async def _rescue(self, is_idle: bool) -> bool:
+        """Claim what a gone holder left; False: nothing is to be had now, and no lease is in doubt."""
         leases = judge_leases(self.board, self.place, await self.results.list_times(PROGRESS_PREFIX))
         blocks = await self.holders.abandoned(set(self.board.generations) - self._settled, leases.lapsed)
         if blocks:
             self.held.done.update(await self.results.list_keys(RESULTS_PREFIX))
             await self.judge()
         for block in blocks:
-            if self._unfinished(block):
+            if not self._unfinished(block):
+                self._settled.add(block)
+            elif is_idle or not self._suspected([block]):
                 await self._claim(block)
                 return True
-            self._settled.add(block)
+            else:
+                self._waits_for_idle = True
         if leases.in_doubt:
             await first_of(self.stop, LOOK_SECONDS)
         return leases.in_doubt

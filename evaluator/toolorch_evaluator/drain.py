@@ -6,8 +6,14 @@ Storage may hang as well as refuse, so each part has an end of its own.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
-from typing import TypeVar
+from collections.abc import Awaitable, Coroutine, Mapping
+from typing import Any, TypeVar
+
+import structlog
+
+from toolorch_evaluator.exits import StorageError
+
+log = structlog.get_logger(__name__)
 
 # For running units to end by themselves.
 GRACE_SECONDS = 20.0
@@ -35,3 +41,22 @@ async def in_time(work: Awaitable[T], stop: asyncio.Event, seconds: float) -> T:
             return await work
         finally:
             watching.cancel()
+
+
+async def say_last(words: Mapping[str, Coroutine[Any, Any, None]], stop: asyncio.Event, finished: bool) -> None:
+    """Make a shard's last writes, all at once; those of a finished one are worth a long wait, and a StorageError.
+
+    Any other shard is looked for in the results.
+    """
+    try:
+        async with asyncio.timeout(None if finished else LAST_WORDS_SECONDS):
+            said = asyncio.gather(*words.values(), return_exceptions=True)
+            errors = await in_time(said, stop, LAST_WORDS_SECONDS)
+    except TimeoutError:
+        log.warning("last_words_unsaid", words=sorted(words))
+        return
+    for word, error in zip(words, errors, strict=True):
+        if error is not None and (finished or not isinstance(error, StorageError)):
+            raise error
+        if error is not None:
+            log.warning("last_word_unsaid", word=word, error=str(error))

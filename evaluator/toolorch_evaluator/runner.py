@@ -6,10 +6,11 @@ How many at a time may change while the shard runs: more lanes are opened, or la
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
 import structlog
 
@@ -17,7 +18,7 @@ from toolorch_api.keys import profile_key, result_key
 from toolorch_api.shard import ExitCode
 from toolorch_evaluator.caution import Solitude
 from toolorch_evaluator.claims import ClaimQueue
-from toolorch_evaluator.drain import GRACE_SECONDS, LAST_WORDS_SECONDS, in_time
+from toolorch_evaluator.drain import GRACE_SECONDS, LAST_WORDS_SECONDS, in_time, say_last
 from toolorch_evaluator.exits import StorageError
 from toolorch_evaluator.held import Turn
 from toolorch_evaluator.last_word import RunningUnits
@@ -59,6 +60,8 @@ class Shard:
     grace: float = GRACE_SECONDS
     _lanes: set[asyncio.Task[None]] = field(default_factory=set)
     _solitude: Solitude = field(default_factory=Solitude)
+    _asking: int = 0
+    """Lanes that wait for a unit."""
 
     async def run(self) -> ExitCode:
         """Run units until none is left for this shard, or as many as SIGTERM leaves time for; raises StorageError."""
@@ -66,7 +69,7 @@ class Shard:
             await in_time(self._take_up(), self.stop, 0)
         except TimeoutError:
             # Progress is not told: this pod does not know yet what the shard's earlier ones have done.
-            await self._say_last({"left": self.queue.leave(finished=False)}, finished=False)
+            await say_last({"left": self.queue.leave(finished=False)}, self.stop, finished=False)
             return ExitCode.DRAINED
         log.info("shard_begins", share=self.tally.total, ended=self.tally.ended)
         finished = False
@@ -127,11 +130,31 @@ class Shard:
             lane.cancel()
 
     async def _lane(self) -> None:
-        while (turn := await self._next()) is not None:
-            async with self._solitude.enter(turn.alone):
-                if self.stop.is_set():
-                    return
-                await self._run_unit(turn)
+        while await self._take_turn():
+            pass
+
+    async def _take_turn(self) -> bool:
+        """Run the next unit, alone where it must be; False: there is none for this lane."""
+        with contextlib.ExitStack() as inside:
+            self._asking += 1
+            try:
+                await self._solitude.door.acquire()
+            finally:
+                self._asking -= 1
+            try:
+                turn = await self._next()
+                if turn is None:
+                    return False
+                if turn.alone:
+                    await self._solitude.wait_empty()
+                    if not self.stop.is_set():
+                        await self._run_unit(turn)
+                    return True
+                inside.enter_context(self._solitude.enter())
+            finally:
+                self._solitude.door.release()
+            await self._run_unit(turn)
+            return True
 
     async def _run_unit(self, turn: Turn) -> None:
         self.named.begin(turn.index)
@@ -152,33 +175,14 @@ class Shard:
             # Out of the count at once, or all lanes would leave together.
             self._lanes.discard(cast("asyncio.Task[None]", asyncio.current_task()))
             return None
-        return await self.queue.next()
+        return await self.queue.next(lambda: 1 + self._asking, self._solitude.is_empty)
 
     async def _end(self, finished: bool) -> None:
         """Say how far the shard is, and what becomes of what it has claimed."""
         words = {"left": self.queue.leave(finished), "profile": self._keep_profile()}
         if not self.queue.replaced:
             words["progress"] = self.progress.write(finished)
-        await self._say_last(words, finished)
-
-    async def _say_last(self, words: Mapping[str, Coroutine[Any, Any, None]], finished: bool) -> None:
-        """Write the last objects; only a finished shard's are worth a long wait, and a storage error.
-
-        Any other shard is looked for in the results.
-        """
-        try:
-            async with asyncio.timeout(None if finished else LAST_WORDS_SECONDS):
-                said = asyncio.gather(*words.values(), return_exceptions=True)
-                errors = await in_time(said, self.stop, LAST_WORDS_SECONDS)
-        except TimeoutError:
-            log.warning("last_words_unsaid", words=sorted(words))
-            return
-        for word, error in zip(words, errors, strict=True):
-            if error is None:
-                continue
-            if finished or not isinstance(error, StorageError):
-                raise error
-            log.warning("last_word_unsaid", word=word, error=error.message)
+        await say_last(words, self.stop, finished)
 
     async def _keep_profile(self) -> None:
         """Store the calls' events: evidence, which no end is held up for."""

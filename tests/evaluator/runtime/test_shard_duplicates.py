@@ -60,14 +60,21 @@ async def test_two_pods_of_one_shard_at_once_leave_one_result_of_the_stored_conv
 ):
     world, benchmark = make_world(concurrencyPerShard=6), scripted(6)
     said = iter(range(10_000))
+    began = {6: asyncio.Event(), 12: asyncio.Event()}
+    talk = benchmark.converse
+
+    async def converse(*unit):
+        if (event := began.get(len(benchmark.talks) + 1)) is not None:
+            event.set()
+        return await talk(*unit)
 
     async def handle(request):
-        while len(benchmark.talks) < 12:
-            await asyncio.sleep(0.01)
+        await began[12].wait()
         return await server.handle(request)
 
     server = await model_servers(lambda body, headers: (200, complete(f"answer {next(said)}"), {}))
     world.point(await model_servers(handler=handle))
+    benchmark.converse = converse
     await world.assign(benchmark.units)
 
     def begin(pod):
@@ -75,8 +82,7 @@ async def test_two_pods_of_one_shard_at_once_leave_one_result_of_the_stored_conv
         return asyncio.create_task(shard(world, benchmark, pod=pod, results=results))
 
     zombie = begin("pod-1")
-    while len(benchmark.talks) < 6:
-        await asyncio.sleep(0.01)
+    await began[6].wait()
     codes = await asyncio.gather(zombie, begin("pod-2"))
 
     assert set(codes) <= {ExitCode.OK, ExitCode.DRAINED}

@@ -175,29 +175,20 @@ async def test_units_that_were_in_calls_to_a_server_as_it_died_share_its_death(
     assert sorted(death["units"] for death in deaths) == [[0, 1], [1, 0]]
 
 
-async def test_whoever_is_alone_waits_for_those_inside_and_they_for_it():
-    room, story = Solitude(), []
-
-    async def visit(name, alone, seconds):
-        async with room.enter(alone):
-            story.append(f"{name} in")
-            await asyncio.sleep(seconds)
-            story.append(f"{name} out")
-
-    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
-        for name, alone in (("a", False), ("b", False), ("S", True), ("T", True), ("c", False)):
-            group.create_task(visit(name, alone, 0.01))
-    assert story[4:] == ["S in", "S out", "T in", "T out", "c in", "c out"]
-
-
-async def test_one_who_is_called_off_at_the_door_keeps_nobody_out():
+async def test_one_who_is_called_off_while_it_waits_to_be_alone_keeps_nobody_out():
     room = Solitude()
-    async with room.enter(alone=False):
-        waiting = asyncio.create_task(room.enter(alone=True).__aenter__())
+
+    async def alone():
+        async with room.door:
+            await room.wait_empty()
+
+    with room.enter():
+        waiting = asyncio.create_task(alone())
         await asyncio.sleep(0)
+        assert room.door.locked()
+        assert not room.is_empty
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
-        async with asyncio.timeout(1), room.enter(alone=False):
-            pass
-    async with asyncio.timeout(1), room.enter(alone=True):
-        pass
+        assert not room.door.locked()
+    async with asyncio.timeout(1):
+        await alone()

@@ -12,7 +12,8 @@ import structlog
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from toolorch_api.keys import RESULTS_PREFIX, result_key
+from toolorch_api.deaths import Death
+from toolorch_api.keys import RESULTS_PREFIX, death_key, result_key
 from toolorch_evaluator.blocks import GROUP, PARTS, Board, cut_blocks, share_units
 from toolorch_evaluator.claims import LOOK_SECONDS
 from toolorch_evaluator.leases import LEASE_SECONDS
@@ -125,6 +126,26 @@ def test_a_new_pod_of_a_shard_goes_on_with_what_the_old_one_had_claimed():
     assert missing(fleet) == []
     assert fleet.counted == 8, "four of them by the results that the old pod left"
     assert fleet.began.total() == 10
+
+
+def test_units_that_a_pod_died_of_run_alone_and_the_shards_share_them():
+    fleet = make_fleet([30.0] * 24, shards=3, slots=4)
+
+    async def die_and_come_back():
+        pods = [asyncio.create_task(fleet.start(shard)) for shard in range(3)]
+        await asyncio.sleep(10)
+        running = sorted(fleet.at[0])
+        fleet.kill(0, pods[0])
+        death = Death(spec_hash="h", attempt=1, what="pod", units=running)
+        fleet.bucket.objects[death_key(1, "pod-0")] = (death.model_dump_json(by_alias=True).encode(), 10.0)
+        await asyncio.sleep(10)
+        await asyncio.gather(fleet.start(0, "pod-0-again"), *pods[1:])
+        return running
+
+    running = simulation.run_simulated(die_and_come_back())
+    assert (missing(fleet), len(running)) == ([], 4)
+    assert fleet.began.total() == 28
+    assert fleet.ended_at < 130, "four one after another in one pod would end at 20 + 4 * 30, and its other units later"
 
 
 def test_a_shard_at_a_tenth_of_the_speed_ends_its_own_block_and_no_more():
