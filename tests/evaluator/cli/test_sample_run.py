@@ -81,7 +81,17 @@ def test_the_folder_has_the_layout_of_storage(story):
     (durations,) = (story["output"] / "durations" / "tau2").iterdir()
     assert durations.stem == folder.name
     names = {path.name for path in folder.iterdir()}
-    storage = {"run.json", "manifest.json", "results", "transcripts", "claims", "progress", "attempts", "report"}
+    storage = {
+        "run.json",
+        "manifest.json",
+        "provenance.json",
+        "results",
+        "transcripts",
+        "claims",
+        "progress",
+        "attempts",
+        "report",
+    }
     assert names == storage | {"logs", "status.json"}
     manifest = Manifest.model_validate_json((folder / "manifest.json").read_bytes())
     keys = {manifest.unit(index).key for index in range(30)}
