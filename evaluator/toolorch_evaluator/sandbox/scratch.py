@@ -3,33 +3,42 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from itertools import count
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
 def remove_tree(folder: str) -> None:
-    """Remove a folder with all below it, where it is still there.
+    """Remove a folder with all below it, where it is still there; nobody may be at work in it any more.
 
-    Nothing recurses: folders nested deeper than any path is long are first brought up to the top, one level at a time.
+    Folders may be nested deeper than any path is long, and closed to their owner: so each is entered from the one
+    above, and left for it again, one open at a time.
     """
-    if not os.path.isdir(folder):
+    try:
+        here = os.open(folder, _FOLDER)
+    except FileNotFoundError:
         return
-    numbers = count()
-    while entries := list(os.scandir(folder)):
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                _bring_up(entry.path, folder, numbers)
-                os.rmdir(entry.path)
-            else:
-                os.unlink(entry.path)
+    way: list[tuple[str, list[str]]] = [("", _remove_files(here))]
+    while way[-1][1] or len(way) > 1:
+        if way[-1][1]:
+            name = way[-1][1].pop()
+            os.chmod(name, 0o700, dir_fd=here)
+            there = os.open(name, _FOLDER, dir_fd=here)
+            way.append((name, _remove_files(there)))
+        else:
+            there = os.open("..", _FOLDER, dir_fd=here)
+            os.rmdir(way.pop()[0], dir_fd=there)
+        os.close(here)
+        here = there
+    os.close(here)
     os.rmdir(folder)
 
 
-def _bring_up(path: str, top: str, numbers: Iterator[int]) -> None:
-    """Move what is in a folder to the top; a folder must be writable to be moved itself."""
-    os.chmod(path, 0o700)
-    for inner in list(os.scandir(path)):
-        if inner.is_dir(follow_symlinks=False):
-            os.chmod(inner.path, 0o700)
-        names = (os.path.join(top, f"{number}.old") for number in numbers)
-        os.rename(inner.path, next(name for name in names if not os.path.lexists(name)))
+def _remove_files(here: int) -> list[str]:
+    """Remove all of an open folder but the folders in it; returns their names."""
+    folders = []
+    for entry in list(os.scandir(here)):
+        if entry.is_dir(follow_symlinks=False):
+            folders.append(entry.name)
+        else:
+            os.unlink(entry.name, dir_fd=here)
+    return folders
