@@ -104,12 +104,12 @@ def _find_hang(shard: Progress | None, since: datetime, patience: timedelta, now
 
 
 def _replace(run: EvalRun, observed: ObservedRun, step: Step, stragglers: list[tuple[PodView, str]]) -> Step:
-    if not stragglers:
-        return step
     attempt = current_attempt(run, observed)
     known = [name for name in run.status.replaced if name.startswith(f"{attempt}-")]
     # Where status has no room to remember a shard, it is left alone.
-    chosen = stragglers[: REPLACED_LISTED - len(known)]
+    chosen = stragglers[: max(0, REPLACED_LISTED - len(known))]
+    if not chosen:
+        return step
     return replace(
         step,
         changes={**step.changes, "replaced": known + [_name(attempt, pod) for pod, _ in chosen]},
