@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import re
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from obstore import exceptions
 from obstore.store import ObjectStore, from_url
 
 from toolorch_api.store_options import PREFIXES, client_options, store_settings
+from toolorch_operator.blanking import blank_secrets
 from toolorch_operator.errors import StorageDenied, StorageError, StorageInvalid, StorageUnavailable
 from toolorch_operator.metrics import Metrics
 
@@ -25,12 +25,8 @@ OPEN_STORES = 64
 """Stores kept open: one per output address and Secret, of which a cluster has few."""
 PROBE_WRITERS = 32
 """Writers that race for one key; fewer did not always show a racy server."""
-SHORTEST_SECRET = 3
-"""Characters up to which a value is a setting, such as `on`, and not worth a hole in each text."""
 PAGE = 1000
 """Keys per page, the most that S3 gives."""
-
-_URL_PASSWORD = re.compile(r"//[^/@\s]+@")
 
 T = TypeVar("T")
 
@@ -51,6 +47,7 @@ class Storage:
         self._metrics = metrics
         self._stores: OrderedDict[tuple[str, str], ObjectStore] = OrderedDict()
         self._probed: dict[tuple[str, str], bool] = {}
+        self._doubted: set[tuple[str, str]] = set()
 
     def open(self, root: str, secret: Mapping[str, str]) -> Folder:
         """Return the folder of a run; `secret` holds the store's environment variables, such as AWS_ACCESS_KEY_ID."""
@@ -62,7 +59,8 @@ class Storage:
             if len(self._stores) > OPEN_STORES:
                 self._probed.pop(self._stores.popitem(last=False)[0], None)
         self._stores.move_to_end(identity)
-        return Folder(self._stores[identity], name, tuple(secret.values()), self._metrics, self._probed, identity)
+        values = tuple(secret.values())
+        return Folder(self._stores[identity], name, values, self._metrics, self._probed, self._doubted, identity)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +72,8 @@ class Folder:
     secrets: tuple[str, ...]
     metrics: Metrics
     probed: dict[tuple[str, str], bool]
+    doubted: set[tuple[str, str]]
+    """Stores in which something could not be written: whether they are writable is proven afresh."""
     identity: tuple[str, str]
 
     def blank(self, text: str) -> str:
@@ -90,7 +90,11 @@ class Folder:
                 return False
             return True
 
-        return await self._request("put", put)
+        try:
+            return await self._request("put", put)
+        except StorageError:
+            self.doubted.add(self.identity)
+            raise
 
     async def get(self, key: str) -> bytes | None:
         """Return an object's content, or None where there is none."""
@@ -123,11 +127,13 @@ class Folder:
 
         `token` names the scratch object and must be new. The answer is kept; a failure is raised and tried again.
         """
-        if self.identity not in self.probed:
+        known = self.identity in self.probed
+        if not known or self.identity in self.doubted:
             key = f"probe/{token}"
-            won = await asyncio.gather(*(self.create(key, b"probe") for _ in range(PROBE_WRITERS)))
+            won = await asyncio.gather(*(self.create(key, b"probe") for _ in range(1 if known else PROBE_WRITERS)))
             await self._request("delete", lambda: obstore.delete_async(self.store, f"{self.name}/{key}"))
-            self.probed[self.identity] = sum(won) == 1
+            self.probed.setdefault(self.identity, sum(won) == 1)
+            self.doubted.discard(self.identity)
         return self.probed[self.identity]
 
     async def _request(self, operation: str, call: Callable[[], Awaitable[T]]) -> T:
@@ -153,7 +159,7 @@ def _open_store(uri: str, secret: Mapping[str, str]) -> ObjectStore:
     if scheme == "memory":
         return from_url("memory:///")
     if scheme not in PREFIXES:
-        raise StorageInvalid(f"storage address {_URL_PASSWORD.sub('//***@', uri)} is not s3, gs, az or file")
+        raise StorageInvalid(f"storage address {blank_secrets(uri, ())} is not s3, gs, az or file")
     # One retry: the queue waits and tries again, where it is counted.
     retry: Any = {"max_retries": 1, "retry_timeout": REQUEST_TIMEOUT}
     config: Any = store_settings(scheme, secret)
@@ -187,12 +193,3 @@ def parse_storage_error(error: Exception, secrets: tuple[str, ...]) -> StorageEr
 def _sentence(error: Exception, secrets: tuple[str, ...]) -> str:
     """Return the first line of an error, short, and without any value of the Secret."""
     return blank_secrets(str(error).partition("\n")[0] or type(error).__name__, secrets)[:300]
-
-
-def blank_secrets(text: str, secrets: tuple[str, ...]) -> str:
-    """Return a text with each secret of it, each line of a long one, and each password in an address blanked."""
-    values = {part.strip() for secret in secrets for part in (secret, *secret.splitlines())}
-    for value in sorted(values, key=len, reverse=True):
-        if len(value) > SHORTEST_SECRET:
-            text = text.replace(value, "***")
-    return _URL_PASSWORD.sub("//***@", text)

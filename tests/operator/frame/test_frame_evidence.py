@@ -9,6 +9,7 @@ import pytest
 
 from toolorch_api.deaths import Death
 from toolorch_api.evalrun import EvalRun
+from toolorch_operator.blanking import blank_secrets
 from toolorch_operator.carry_out import Target
 from toolorch_operator.defaults import Defaults
 from toolorch_operator.errors import Denied, Invalid, NotFound, Throttled, Unavailable
@@ -22,7 +23,7 @@ from toolorch_operator.plan import Plan
 from toolorch_operator.pod_logs import TRIES, PodLogs
 from toolorch_operator.reconcile import carry_out
 from toolorch_operator.run_observer import RunObserver
-from toolorch_operator.storage import Storage, blank_secrets
+from toolorch_operator.storage import Storage
 
 POD = PodView("p0", "run-a1", "shard", 1, "Failed", exit_code=137, index=0)
 EXIT = "attempts/1/0/p0/exit.json"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+
 import obstore
 import pytest
 
 from toolorch_api.meta import StatusModel
 from toolorch_api.shard import Assignment, Manifest, Progress, Summary
-from toolorch_operator.errors import StorageDenied, StorageInvalid, StorageUnavailable
+from toolorch_operator.errors import StorageDenied, StorageError, StorageInvalid, StorageUnavailable
 from toolorch_operator.evalrun.wants import StorageWants
 from toolorch_operator.facts import Facts
 from toolorch_operator.storage import Storage, parse_storage_error
@@ -188,3 +190,24 @@ async def test_an_object_that_is_not_ours_is_an_error_that_names_it(folder):
     await store.create("manifest.json", b'{"units": 3}')
     with pytest.raises(StorageInvalid, match=r"manifest\.json"):
         await Facts(lambda: "t").read(store, "r", StorageWants(manifest=True))
+
+
+async def test_a_store_that_refused_a_write_is_read_again_only_once_it_takes_one(frame, tmp_path):
+    metrics = frame.metrics()
+    store = Storage(metrics).open(f"file://{tmp_path}/evals/run-1234", {})
+    facts, wants = Facts(lambda: "t"), StorageWants(results=True)
+    await facts.read(store, "r", wants)
+    folder = tmp_path / "evals" / "run-1234"
+    shutil.rmtree(folder, ignore_errors=True)
+    # No place for the run's objects: reads find nothing, and writes fail.
+    folder.write_text("")
+    with pytest.raises(StorageError):
+        await store.create("attempts/1/assignment.json", b"{}")
+    with pytest.raises(StorageError):
+        await facts.read(store, "r", wants)
+    folder.unlink()
+    before = requests(frame, metrics)["put", "ok"]
+    assert (await facts.read(store, "r", wants)).results == frozenset()
+    assert requests(frame, metrics)["put", "ok"] == before + 1
+    await facts.read(store, "r", wants)
+    assert requests(frame, metrics)["put", "ok"] == before + 1
