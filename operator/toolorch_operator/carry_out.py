@@ -20,7 +20,7 @@ from toolorch_operator.errors import Invalid, Unavailable
 from toolorch_operator.metrics import Metrics
 from toolorch_operator.owner import Key, build_owner_reference, is_owned, is_owned_by_namesake, parse_owner
 from toolorch_operator.plan import Manifest, Ref
-from toolorch_operator.resources import BY_KIND
+from toolorch_operator.resources import BY_KIND, Resource
 
 log = structlog.get_logger("reconcile")
 Live = Mapping[tuple[str, str], Manifest]
@@ -36,8 +36,8 @@ class Target:
     cluster: Cluster
     metrics: Metrics
     echoes: Echoes = field(default_factory=Echoes)
-    touched: bool = False
-    """Whether its children may no longer be as they were read."""
+    touched: set[Resource] = field(default_factory=set)
+    """Of which its children may no longer be as they were read."""
 
     @property
     def uid(self) -> str:
@@ -52,7 +52,7 @@ class Target:
 
 async def delete_child(target: Target, ref: Ref) -> None:
     """Delete a child as it was observed."""
-    target.touched = True
+    target.touched.add(BY_KIND[ref.kind])
     await target.cluster.delete(target.key.namespace, ref)
     target.changed("delete", f"{ref.kind}/{ref.name}")
 
@@ -62,7 +62,7 @@ async def create_child(target: Target, manifest: Manifest, live: Live) -> None:
     kind, name = manifest["kind"], manifest["metadata"]["name"]
     if (kind, name) in live:
         return
-    target.touched = True
+    target.touched.add(BY_KIND[kind])
     if await target.cluster.create(target.key.namespace, _with_owner(target, manifest)) is not None:
         target.changed("create", f"{kind}/{name}")
         return
@@ -74,13 +74,14 @@ async def apply_child(target: Target, manifest: Manifest, live: Live) -> None:
     kind, name = manifest["kind"], manifest["metadata"]["name"]
     desired = with_applied_hash(_with_owner(target, manifest))
     # What the list by label did not show may still be there: without our labels, or a stranger's.
-    target.touched = target.touched or (kind, name) not in live
     found = live.get((kind, name)) or await target.cluster.get(BY_KIND[kind], target.key.namespace, name)
+    if (kind, name) not in live:
+        target.touched.add(BY_KIND[kind])
     _check_owner(target, manifest, found)
     if found is not None and found["metadata"].get("deletionTimestamp"):
         return
     if has_drifted(desired, found):
-        target.touched = True
+        target.touched.add(BY_KIND[kind])
         await target.cluster.apply(target.key.namespace, desired)
         target.changed("apply", f"{kind}/{name}")
 

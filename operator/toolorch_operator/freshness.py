@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from toolorch_operator.owner import Key
-from toolorch_operator.resources import CHILDREN, Objects, Resource
+from toolorch_operator.resources import JOBS, PODS, Objects, Resource
 
-CHILD_AGE = 60.0
-"""Seconds that own children are believed without an event: so long a lost one holds up a run."""
+WORK_AGE = 60.0
+"""Seconds that Jobs and pods are believed without an event: so long a lost one holds up a run."""
 OTHER_AGE = 300.0
-"""Seconds for what others own, which a resync reads as seldom; where it does not work it is read again at once."""
+"""Seconds for the rest, which changes seldom, and which a resync reads as often."""
 
 T = TypeVar("T")
 Part = tuple[Resource, str, str]
@@ -77,7 +77,7 @@ class Surroundings:
 
     async def _read(self, part: Part, fetch: Callable[[], Awaitable[T]]) -> T:
         began, held = self.clock(), self._kept.get(part)
-        if held is not None and began - held[0] < (CHILD_AGE if part[0] in CHILDREN else OTHER_AGE):
+        if held is not None and began - held[0] < (WORK_AGE if part[0] in (JOBS, PODS) else OTHER_AGE):
             value: T = held[1]
             return value
         token = self._under_way[part] = object()

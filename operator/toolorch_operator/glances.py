@@ -27,8 +27,8 @@ class Glance:
     """What one event shows."""
 
     is_news: bool = True
-    is_end: bool = True
-    """Whether somebody waits for just this: an end, or an event that cannot be judged."""
+    is_end: bool | None = None
+    """Whether the object has ended; None: nobody can tell."""
 
 
 def glance(reader: str, body: Mapping[str, Any], type_: str | None, known: Mapping[str, Any] | None) -> Glance:
@@ -38,6 +38,6 @@ def glance(reader: str, body: Mapping[str, Any], type_: str | None, known: Mappi
         return Glance()
     try:
         view = parse(body)
-        return Glance(known is None or parse(known) != view, getattr(view, "has_ended", True))
+        return Glance(known is None or parse(known) != view, getattr(view, "has_ended", None))
     except (ValueError, TypeError, KeyError, AttributeError):
         return Glance()

@@ -22,7 +22,9 @@ from toolorch_operator.workqueue import WORKERS, WorkQueue, run_worker
 DRAIN_SECONDS = 12.0
 """Seconds for reconciles that run when the end comes; kopf needs up to 6 more, and 20 is the whole of it."""
 SPREAD_SECONDS = 10.0
-"""Seconds over which a resync spreads its keys, so that it is no load on the API server."""
+"""Seconds over which a resync spreads its keys at most, so that it is no load on the API server."""
+KEYS_PER_SECOND = 20
+"""So many keys are no load; few pools that are looked at together share one listing of the cluster."""
 KINDS_SECONDS = 2.0
 """Seconds between looks for the two kinds at the start."""
 KOPF_SETUP_SECONDS = 0.1
@@ -118,9 +120,11 @@ async def add_all(world: World, queue: WorkQueue, namespace: str) -> None:
     world.refused.clear()
     world.freshness.mark_all()
     for resource in OWNERS:
-        for item in await world.cluster.list(resource, namespace):
+        items = await world.cluster.list(resource, namespace)
+        spread = min(SPREAD_SECONDS, len(items) / KEYS_PER_SECOND)
+        for item in items:
             meta = item["metadata"]
-            queue.add(Key(resource.kind, meta["namespace"], meta["name"]), random.uniform(0, SPREAD_SECONDS))
+            queue.add(Key(resource.kind, meta["namespace"], meta["name"]), random.uniform(0, spread))
 
 
 async def _drain(workers: list[asyncio.Task[None]]) -> None:

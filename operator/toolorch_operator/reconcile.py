@@ -108,7 +108,7 @@ async def _reconcile(key: Key, world: World) -> timedelta | None:
         await write_status(target, compute_refused_status(target.raw, str(error), world.clock()))
         return None
     if target.touched:
-        world.freshness.mark(key)
+        world.freshness.mark(key, *target.touched)
     return after
 
 

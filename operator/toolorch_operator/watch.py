@@ -20,8 +20,12 @@ from toolorch_operator.workqueue import WorkQueue
 
 COALESCE = 0.1
 """Seconds that a child's event waits for its siblings: a rollout is a burst of them."""
-BURST = 0.5
+END = 0.3
+"""Seconds that the end of a run's pod or Job waits for others: shards share their work, so that they end together."""
+BURST = 1.0
 """Seconds that an event waits which nobody waits for: pods of a Job are made, placed and started one after another."""
+
+_DELAYS = {True: END, False: BURST, None: COALESCE}
 
 # What the end, or the start, of another pool may change.
 _WAITS_FOR_OTHERS = frozenset(
@@ -112,7 +116,7 @@ class Watch:
         seen = self._look(owner, body, type) if owner is not None else None
         if owner is not None and seen is not None and seen.is_news:
             self._freshness.mark(owner, *_stale_after(body))
-            self._queue.add(owner, COALESCE if seen.is_end else BURST)
+            self._queue.add(owner, _DELAYS[seen.is_end])
         if type == "DELETED" and body.get("kind") == PODS.kind and self.waiting:
             # Only now is its room free, and the last listing still has it.
             self._expire()

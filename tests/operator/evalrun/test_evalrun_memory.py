@@ -13,7 +13,7 @@ from toolorch_api.evalrun import KIND
 from toolorch_operator.echoes import Echoes
 from toolorch_operator.errors import StorageUnavailable
 from toolorch_operator.evalrun.plan import plan
-from toolorch_operator.freshness import CHILD_AGE, OTHER_AGE, Freshness
+from toolorch_operator.freshness import OTHER_AGE, WORK_AGE, Freshness
 from toolorch_operator.owner import Key
 from toolorch_operator.resources import BY_KIND, CONFIG_MAPS, JOBS, MODEL_POOLS, PODS, SECRETS
 from toolorch_operator.run_observer import RunObserver
@@ -34,7 +34,7 @@ CHANGE = st.one_of(
     st.tuples(st.just("lose status"), st.none()),
     st.tuples(st.just("suspend"), st.booleans()),
     st.tuples(st.just("pool"), st.booleans()),
-    st.tuples(st.just("wait"), st.sampled_from([5, CHILD_AGE])),
+    st.tuples(st.just("wait"), st.sampled_from([5, WORK_AGE])),
 )
 
 
@@ -153,7 +153,7 @@ def remembering(base, loop):
 
         def deliver(self, kind, item, type_):
             if self.lossy and kind != KIND:
-                age = CHILD_AGE if BY_KIND[kind] != MODEL_POOLS else OTHER_AGE
+                age = WORK_AGE if kind in ("Job", "Pod") else OTHER_AGE
                 self.trusted_from = max(self.trusted_from, self.now + timedelta(seconds=age))
                 return
             meta = {"namespace": "lab", **item["metadata"]}
@@ -230,9 +230,9 @@ def test_what_is_remembered_changes_no_decision(kit, build, undisturbed, changes
 @pytest.mark.parametrize(
     ("what", "how", "age"),
     [
-        pytest.param("kill", 0, CHILD_AGE, id="a pod died"),
-        pytest.param("delete job", "a1", CHILD_AGE, id="a Job was deleted"),
-        pytest.param("delete map", None, CHILD_AGE, id="the input was deleted"),
+        pytest.param("kill", 0, WORK_AGE, id="a pod died"),
+        pytest.param("delete job", "a1", WORK_AGE, id="a Job was deleted"),
+        pytest.param("delete map", None, OTHER_AGE, id="the input was deleted"),
         pytest.param("pool", False, OTHER_AGE, id="a pool is no longer ready"),
         pytest.param("secret", False, OTHER_AGE, id="the Secret is gone, which is not watched at all"),
     ],

@@ -7,12 +7,12 @@ import asyncio
 import pytest
 
 from toolorch_operator.errors import Conflict, Unavailable
-from toolorch_operator.freshness import CHILD_AGE, OTHER_AGE, Freshness
+from toolorch_operator.freshness import OTHER_AGE, WORK_AGE, Freshness
 from toolorch_operator.observation import Observation
 from toolorch_operator.owner import Key
 from toolorch_operator.plan import Plan, Ref
 from toolorch_operator.reconcile import Brain, World, reconcile
-from toolorch_operator.resources import JOBS, MODEL_POOLS, PODS, SECRETS
+from toolorch_operator.resources import CONFIG_MAPS, JOBS, MODEL_POOLS, PODS, SECRETS
 
 POOL = Key("ModelPool", "default", "pool")
 OTHER = Key("ModelPool", "default", "other")
@@ -103,7 +103,9 @@ async def test_an_event_that_comes_while_it_is_read_has_it_read_once_more(kept):
     assert await near.list(PODS, "default", "") == [2]
 
 
-@pytest.mark.parametrize(("resource", "age"), [(PODS, CHILD_AGE), (MODEL_POOLS, OTHER_AGE), (SECRETS, OTHER_AGE)])
+@pytest.mark.parametrize(
+    ("resource", "age"), [(PODS, WORK_AGE), (CONFIG_MAPS, OTHER_AGE), (MODEL_POOLS, OTHER_AGE), (SECRETS, OTHER_AGE)]
+)
 async def test_an_event_that_was_lost_is_made_up_for_in_time(kept, resource, age):
     freshness, reader, clock = kept
     near = freshness.around(POOL, "uid", reader)
@@ -125,7 +127,7 @@ async def test_the_age_counts_from_when_the_question_was_sent(kept):
     clock.now = 20.0
     reader.go_on.set()
     await look
-    clock.now = CHILD_AGE
+    clock.now = WORK_AGE
     assert await near.list(PODS, "default", "") == [2]
 
 
@@ -185,6 +187,7 @@ def status(reason):
     ],
 )
 async def test_after_a_look_its_children_are_read_again_where(frame, plan, failure, lists):
+    resource = JOBS if plan.delete else CONFIG_MAPS
     cluster, freshness, count = frame.cluster(frame.pool()), Freshness(), 0
 
     class Counting(Reader):
@@ -194,7 +197,8 @@ async def test_after_a_look_its_children_are_read_again_where(frame, plan, failu
             return []
 
     async def observe(pool):
-        await freshness.around(POOL, frame.uid, Counting()).list(PODS, "default", "")
+        near = freshness.around(POOL, frame.uid, Counting())
+        await near.list(resource, "default", "")
         return Observation(None)
 
     cluster.failures = failure

@@ -12,7 +12,7 @@ from toolorch_operator.errors import Unavailable
 from toolorch_operator.freshness import Freshness
 from toolorch_operator.owner import Key
 from toolorch_operator.resources import CONFIG_MAPS, JOBS, MODEL_POOLS, PODS
-from toolorch_operator.watch import BURST, COALESCE, Watch
+from toolorch_operator.watch import BURST, COALESCE, END, Watch
 
 POOL = Key("ModelPool", "default", "pool")
 RUN = Key("EvalRun", "default", "run")
@@ -168,7 +168,7 @@ async def test_of_a_pods_events_those_wake_its_run_that_show_what_the_brain_read
         (pod(frame, waiting={"reason": "ContainerCreating"}), "MODIFIED", None),
         (pod(frame, "Running", running={}), "MODIFIED", BURST),
         (pod(frame, "Running", "9", running={}), "MODIFIED", None),
-        (pod(frame, "Failed", terminated={"exitCode": 137}), "MODIFIED", COALESCE),
+        (pod(frame, "Failed", terminated={"exitCode": 137}), "MODIFIED", END),
         (pod(frame, "Failed", terminated={"exitCode": 137}), "MODIFIED", None),
         (pod(frame, "Failed", terminated={"exitCode": 137}), None, None),
         (pod(frame, "Failed", terminated={"exitCode": 137}), "DELETED", COALESCE),
