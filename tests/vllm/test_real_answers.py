@@ -23,6 +23,8 @@ BATCH_TOKENS = 512
 ANSWER_TOKENS = 1500
 LOOK_SECONDS, LOOKS = 0.2, 100
 HELLO = [{"role": "user", "content": "Hello"}]
+LETTERS = (7, 90)
+"""Tokens of the tiny model that are one printable character each."""
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 TOO_LONG = [{"role": "user", "content": "7" * 3 * CONTEXT_TOKENS}]
 
@@ -83,11 +85,14 @@ async def test_its_list_of_models_tells_the_window(served, client):
 
 
 async def test_a_streamed_answer_equals_the_plain_one(served):
-    body = {"model": "tiny", "messages": HELLO, "max_tokens": 50, "temperature": 0, "ignore_eos": True}
+    # Random weights would write what has no text at all.
+    letters = {"temperature": 0, "ignore_eos": True, "allowed_token_ids": list(range(*LETTERS))}
+    body = {"model": "tiny", "messages": HELLO, "max_tokens": 50, **letters}
     async with openai.AsyncOpenAI(base_url=f"{served.url}/v1", api_key="EMPTY", max_retries=0) as client:
         plain = await send(client, Request(body, "1", 60))
         streamed = await send(client, Request(body, "2", 60, stream=True))
     assert (plain.completion_tokens, plain.first_seconds) == (50, None)
+    assert len(plain.reply.content) == 50
     assert streamed.first_seconds > 0
     assert replace(streamed, first_seconds=None) == plain
 
