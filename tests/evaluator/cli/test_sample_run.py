@@ -101,6 +101,11 @@ def test_the_folder_has_the_layout_of_storage(story):
     assert (summary.total, summary.passed) == (30, 30)
     assert json.loads((folder / "status.json").read_bytes())["score"] == "1.000"
     assert not [path for path in folder.rglob("*") if path.name.startswith(".")]
+    told = json.loads((folder / "provenance.json").read_bytes())
+    serving = told["pools"]["orchestrator"]["serving"]
+    assert (serving["effective"]["gpuMemoryUtilization"], serving["arguments"][:2]) == (85, ["vllm", "serve"])
+    assert told["served"] == {"agent": {"orchestrator": 30}, "user": {"user-sim": 30}}
+    assert [attempt["pools"].keys() for attempt in told["attempts"]] == [told["pools"].keys()]
 
 
 def test_a_finished_run_is_shown_at_once_with_a_hint(story):
