@@ -8,6 +8,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -84,13 +85,19 @@ class Sandbox:
     async def report(self, program: str, required: Collection[Layer]) -> dict[str, Any]:
         """Run a program where only some layers are required; returns the keeper's report as it is."""
         async with self._room:
-            scratch = tempfile.mkdtemp(prefix="program-", dir=self.folder)
             try:
-                order = {**self._order, "required": [*required], "program": program, "scratch": scratch}
-                return await self._keep(json.dumps(order).encode(), scratch)
-            finally:
-                # In this thread: a loop that is being cancelled gets to no other one, and there is little to remove.
-                remove_tree(scratch)
+                return await self._in_scratch(program, required)
+            except OSError as error:
+                raise KeeperError(f"a program could not be started: {error}") from error
+
+    async def _in_scratch(self, program: str, required: Collection[Layer]) -> dict[str, Any]:
+        scratch = tempfile.mkdtemp(prefix="program-", dir=self.folder)
+        try:
+            order = {**self._order, "required": [*required], "program": program, "scratch": scratch}
+            return await self._keep(json.dumps(order).encode(), scratch)
+        finally:
+            # In this thread: a task that is being cancelled gets to no other one, and there is little to remove.
+            remove_tree(scratch)
 
     async def _keep(self, order: bytes, scratch: str) -> dict[str, Any]:
         keeper = await _start({**_ENVIRONMENT, "HOME": scratch, "TMPDIR": scratch})
@@ -129,12 +136,10 @@ async def _end(keeper: asyncio.subprocess.Process) -> None:
     for stop in (keeper.terminate, keeper.kill):
         if keeper.returncode is not None:
             return
-        stop()
-        try:
+        with suppress(ProcessLookupError, TimeoutError):
+            stop()
             async with asyncio.timeout(_END_SECONDS):
                 await keeper.wait()
-        except TimeoutError:
-            continue
 
 
 def refuse_gaps(layers: Layers) -> None:

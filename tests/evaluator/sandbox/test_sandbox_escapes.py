@@ -12,10 +12,10 @@ from toolorch_evaluator.sandbox.terms import Ending, Layers
 
 # Showing all of them takes as long again; `toolorch-evaluator sandbox-check` does.
 SHOWN = (
-    "read the evaluator's environment", "write a file outside", "outlive the run in a session of its own",
-    "start too many threads", "signal the evaluator", "have a pipe signal the evaluator",
-    "execute a program that only memory holds", "connect to a server of this machine", "call by the 32-bit numbers",
-    "fill the memory", "fill the disk with files that have no name", "print one endless line",
+    "read the evaluator's environment", "outlive the run in a session of its own", "start too many threads",
+    "have a pipe signal the evaluator", "execute a program that only memory holds",
+    "connect to a server of this machine", "call by the 32-bit numbers", "fill the memory",
+    "fill the disk with files that have no name", "print one endless line",
 )  # fmt: skip
 
 

@@ -70,13 +70,12 @@ ESCAPES = (
         "nest folders deeper than any path",
         "the keeper",
         """
-        for _ in range(2500):
-            os.mkdir("d", 0o700)
-            os.chdir("d")
+        for _ in range(100):
+            os.mkdir("d" * 200, 0o700)
+            os.chdir("d" * 200)
         time.sleep(1)
         escaped_if(True)
         """,
-        limits={"scratch_files": 10_000},
     ),
     Escape(
         "sleep past the end",
