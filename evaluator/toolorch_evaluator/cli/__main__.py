@@ -15,9 +15,9 @@ from rich.console import Console
 
 from toolorch_evaluator.cli.ends import foreseen, until_terminated
 from toolorch_evaluator.cli.errors import BadInputError
+from toolorch_evaluator.cli.server_verbs import servers
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
-servers = typer.Typer(add_completion=False)
 app.add_typer(servers, name="servers")
 
 
@@ -141,34 +141,27 @@ def compare(
     compare_and_leave(CompareRequest(before, after, output, max_drop, as_json))
 
 
-@servers.callback(invoke_without_command=True)
-def _list_servers(context: typer.Context) -> None:
-    """List the model servers that `toolorch run --keep-servers` left running on this machine."""
-    if context.invoked_subcommand is not None:
-        return
-    with foreseen():
-        from toolorch_evaluator.cli.notes import notes_folder
-        from toolorch_evaluator.cli.servers import list_servers
-
-        _print(asyncio.run(list_servers(notes_folder())))
-
-
-@servers.command("stop")
-def _stop_servers(
-    pools: Annotated[list[str] | None, typer.Argument(metavar="[POOL]...", help="Pools whose servers end.")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="End all kept servers.")] = False,
+@app.command()
+def report(
+    name: Annotated[str, typer.Argument(metavar="RUN", help="Stored run: name, folder or URI.")],
+    copy_to: Annotated[
+        Path | None, typer.Option("--copy-to", metavar="DIR", help="Copy report.html, its charts and tables here.")
+    ] = None,
+    inspect: Annotated[
+        Path | None, typer.Option("--inspect", metavar="DIR", help="Write a log for `inspect view` here.")
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder in which names are.")] = Path(
+        "toolorch-runs"
+    ),
 ) -> None:
-    """End kept model servers."""
-    with foreseen():
-        from toolorch_evaluator.cli.notes import notes_folder
-        from toolorch_evaluator.cli.servers import stop_servers
+    """Print a stored run's report, or copy it, or write its conversations as a log of Inspect.
 
-        _print(asyncio.run(stop_servers(notes_folder(), pools or (), everything)))
+    A run on a cluster is given by its URI, which stands in the column RESULTS of kubectl get evalruns -o wide; the
+    storage's credentials come from the environment.
+    """
+    from toolorch_evaluator.cli.report import ReportRequest, report_and_leave
 
-
-def _print(lines: Sequence[str]) -> None:
-    for line in lines:
-        typer.echo(line)
+    report_and_leave(ReportRequest(name, output, copy_to, inspect))
 
 
 def _pairs(option: str, texts: Sequence[str]) -> dict[str, str]:

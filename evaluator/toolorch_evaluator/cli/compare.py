@@ -65,13 +65,14 @@ def compare_and_leave(request: CompareRequest) -> NoReturn:
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     try:
         with foreseen("nothing was changed"):
-            code = asyncio.run(compare_runs(request, _open, Console()))
+            code = asyncio.run(compare_runs(request, open_patiently, Console()))
     except typer.Exit as end:
         code = end.exit_code
     leave(code)
 
 
-def _open(uri: str) -> Results:
+def open_patiently(uri: str) -> Results:
+    """Open a run's folder for a person who waits at the terminal."""
     return Results(open_store(uri, os.environ), PATIENCE_SECONDS)
 
 
