@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 from toolorch_api.conditions import Condition, RunCondition, find_condition, is_true
 from toolorch_api.evalrun import EvalRun
+from toolorch_api.evalrun_status import EvalRunStatus
 from toolorch_operator.evalrun.evidence import evidence_is_kept
 from toolorch_operator.evalrun.names import input_config_map
 from toolorch_operator.evalrun.observed import ObservedRun
@@ -30,6 +31,12 @@ def find_expiry(run: EvalRun) -> datetime | None:
     ttl = run.spec.ttl_seconds_after_finished
     seconds = ttl.complete if is_true(run.status.conditions, RunCondition.COMPLETE) else ttl.failed
     return (run.status.completion_time or end.last_transition_time) + timedelta(seconds=seconds)
+
+
+def wait_for_expiry(run: EvalRun, status: EvalRunStatus, now: datetime) -> timedelta | None:
+    """Return until when nothing is to be done for a run that has just come to this status; None: for ever."""
+    at = find_expiry(run.model_copy(update={"status": status}))
+    return None if at is None else max(timedelta(0), at - now)
 
 
 def expire(run: EvalRun, observed: ObservedRun, now: datetime) -> Plan:

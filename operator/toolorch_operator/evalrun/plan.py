@@ -15,7 +15,7 @@ from toolorch_operator.evalrun.budget import add_spent, without_mere_count
 from toolorch_operator.evalrun.deaths import learn_quarantine
 from toolorch_operator.evalrun.ending import await_summary, fail, follow_report, release_jobs, stop_jobs
 from toolorch_operator.evalrun.evidence import keep_evidence
-from toolorch_operator.evalrun.expiry import expire
+from toolorch_operator.evalrun.expiry import expire, wait_for_expiry
 from toolorch_operator.evalrun.ground import add_ground
 from toolorch_operator.evalrun.names import report_job
 from toolorch_operator.evalrun.objects import build_suspension
@@ -61,7 +61,8 @@ def _plan(run: EvalRun, observed: ObservedRun, now: datetime, defaults: Defaults
         status=None if status == run.status else status.model_dump(mode="json", by_alias=True, exclude_none=True),
         status_first=step.status_first,
         events=(*build_events(run.status, status), *step.events),
-        requeue_after=step.requeue,
+        # No event tells that time has passed, and a run's own writes wake nobody.
+        requeue_after=step.requeue if not is_settled(status) else wait_for_expiry(run, status, now),
     )
 
 

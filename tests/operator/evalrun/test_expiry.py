@@ -32,6 +32,15 @@ def test_children_stay_for_their_time_and_then_go_all_at_once(kit):
     assert world.storage == kept
 
 
+def test_the_look_that_decides_the_report_says_when_the_next_one_is_due(kit):
+    world = kit.World(ttlSecondsAfterFinished={"complete": 7200})
+    while world.condition("ReportReady") is None or world.condition("ReportReady").status != "True":
+        now = world.now
+        decided = world.tick()
+        world.work()
+    assert decided.requeue_after == world.status.completion_time + timedelta(hours=2) - now
+
+
 OUTCOMES = {
     "a complete run goes by its own time": ({}, 7200),
     "a failed run stays longer, to be looked at": ({"budget": {"tokens": 4}}, 9000),
