@@ -10,15 +10,18 @@ FLOODED = "control/retail/3/0"
 SHAKY = {"MOCK_LATENCY_MS": 100, "MOCK_ERROR_PERCENT": 5, "MOCK_HANG_PERCENT": 1}
 # Slow enough that a run of 30 units is under way for some ten seconds, fast enough for a test.
 SLOW = {"MOCK_LATENCY_MS": 250}
+UNTRIED = {"toolCalling": "Off"}
 POOLS = (
     pool("slow", "mock/skill-70", SLOW, toolCalling=TOOLS),
     pool("shaky", "mock/skill-70", SHAKY, toolCalling=TOOLS),
     pool("user", "mock/user"),
     pool("silent", "mock/silent", toolCalling=TOOLS),
     # Its tool calls are not tried before a run may use it.
-    pool("forced", "mock/silent", toolCalling=TOOLS, preflight={"toolCalling": "Off"}),
+    pool("forced", "mock/silent", toolCalling=TOOLS, preflight=UNTRIED),
     # No call of a run is ever answered, and the server does not look stuck; of its preflight only the first is lost.
-    pool("never", "mock/oracle", {"MOCK_HANG_PERCENT": 100}, preflight={"timeoutSeconds": 5}),
+    pool(
+        "never", "mock/oracle", {"MOCK_HANG_PERCENT": 100}, toolCalling=TOOLS, preflight=UNTRIED | {"timeoutSeconds": 5}
+    ),
     pool("flooding", "mock/skill-70", {"MOCK_FLOOD_UNIT": FLOODED, "MOCK_FLOOD_MIB": 600}, toolCalling=TOOLS),
 )
 SHAKEN = {"tasks": 50, "trials": 2, "shards": 6, "concurrencyPerShard": 8, "deadlines": {"callSeconds": 5}}

@@ -74,15 +74,17 @@ def test_a_run_that_nobody_saw_running_is_found_whole(runs, operator):
 
 
 def test_an_attempts_job_deleted_while_nobody_looks_is_made_again_for_what_is_missing(runs, operator):
-    runs.start("lost-job", "slow")
+    # More than a drain can end.
+    total = 3 * UNITS
+    runs.start("lost-job", "slow", tasks=total // 3, concurrencyPerShard=2)
     runs.until_done("lost-job", 3)
     operator.scale(0)
     runs.cluster.kubectl("delete", "job", "lost-job-a1", "--cascade=foreground", namespace=runs.namespace)
     before = runs.stored("lost-job")
-    assert 0 < len(before.results) < UNITS
+    assert 0 < len(before.results) < total
+    runs.patch("lost-job", {"spec": {"concurrencyPerShard": 8}})
     operator.scale(1)
-    status = runs.until_over("lost-job")
-    assert status["done"] == f"{UNITS}/{UNITS}"
+    assert runs.until_over("lost-job")["done"] == f"{total}/{total}"
     after = runs.stored("lost-job")
     after.assert_whole()
     assert {key: after.results[key] for key in before.results} == before.results

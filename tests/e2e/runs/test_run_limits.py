@@ -11,12 +11,14 @@ from node_processes import signal_pods
 pytestmark = pytest.mark.cluster
 
 UNITS = 30
+SPENT_UNITS = 90
+"""Some 30,000 tokens each."""
 TTL_SECONDS = 5
 GRACE_SECONDS = 30
 """Of a run's pods, between SIGTERM and SIGKILL."""
 DRAINED = 44
 """Exit code of a shard that has given back what it could not end."""
-FEW_TOKENS, MANY_TOKENS = 200_000, 100_000_000
+FEW_TOKENS, MANY_TOKENS = 300_000, 100_000_000
 
 
 @pytest.fixture(scope="module")
@@ -33,14 +35,14 @@ def stopped(runs):
 def spent(runs, stopped):
     """A run that used up its budget: status and objects."""
     limits = {"budget": {"tokens": FEW_TOKENS}, "ttlSecondsAfterFinished": {"complete": TTL_SECONDS}}
-    runs.start("spent", "slow", **limits)
+    runs.start("spent", "slow", tasks=SPENT_UNITS // 3, concurrencyPerShard=2, **limits)
     return runs.until_over("spent", "Failed"), runs.stored("spent")
 
 
 @pytest.fixture(scope="module")
 def afforded(runs, spent):
     """The same run with a larger budget, at its end."""
-    runs.patch("spent", {"spec": {"budget": {"tokens": MANY_TOKENS}}})
+    runs.patch("spent", {"spec": {"budget": {"tokens": MANY_TOKENS}, "concurrencyPerShard": 8}})
     return runs.until("spent", lambda s: condition(s, "Complete")), runs.stored("spent")
 
 
@@ -48,15 +50,15 @@ def test_a_run_that_has_used_up_its_budget_fails_with_what_it_has(spent):
     status, stored = spent
     failed = condition(status, "Failed")
     assert failed["reason"] == "BudgetExhausted"
-    assert "200,000" in failed["message"]
+    assert "300,000" in failed["message"]
     assert status["tokens"] >= FEW_TOKENS
-    assert 0 < len(stored.results) < UNITS
+    assert 0 < len(stored.results) < SPENT_UNITS
 
 
 def test_with_a_larger_budget_it_goes_on_and_runs_no_finished_unit_again(spent, afforded):
     _, before = spent
     status, after = afforded
-    assert (status["done"], status["attempt"]) == (f"{UNITS}/{UNITS}", 2)
+    assert (status["done"], status["attempt"]) == (f"{SPENT_UNITS}/{SPENT_UNITS}", 2)
     after.assert_whole()
     assert {key: after.results[key] for key in before.results} == before.results
     missing = [after.units.index(key) for key in after.units if key not in before.results]

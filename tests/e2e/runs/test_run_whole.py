@@ -2,6 +2,7 @@
 
 import pytest
 from cluster_runs import condition
+from kind_cluster import S3
 
 pytestmark = pytest.mark.cluster
 
@@ -20,6 +21,19 @@ def test_300_units_over_a_server_that_errs_and_hangs_are_all_scored_once(shaken)
     assert len(begun) == len(set(begun)) == TOTAL, "units were run twice"
     tried = sum(call["tries"] > 1 for call in stored.calls)
     assert tried > 0.02 * len(stored.calls), "nothing failed: the test tests nothing"
+
+
+def test_what_served_a_run_stands_in_its_provenance(runs, shaken):
+    runs.until("shaken", lambda s: condition(s, "ReportReady"))
+    told = runs.stored("shaken").read("provenance.json")
+    for name, model in (("shaky", "mock/skill-70"), ("user", "mock/user")):
+        serving = told["pools"][name]["serving"]
+        assert "sha256:" in serving["imageId"]
+        assert (serving["servedId"], model in serving["arguments"]) == (name, True)
+    assert "sha256:" in told["evaluatorImage"]
+    assert told["served"] == {"agent": {"shaky": TOTAL}, "user": {"user": TOTAL}}
+    assert [attempt["attempt"] for attempt in told["attempts"]] == [1]
+    assert told["changes"] == []
 
 
 def test_a_run_that_is_suspended_and_resumed_runs_no_finished_unit_again(runs):
@@ -48,7 +62,15 @@ def test_an_agent_that_never_calls_tools_begins_no_run_and_the_reason_is_told(ru
 
 
 def test_an_agent_that_is_forced_to_begin_without_tools_ends_suspect(runs):
-    runs.start("mute-forced", "forced", tasks=5, domains=["retail"])
+    """Keys and address of other services in its Secret lead no call astray."""
+    foreign = {"NEBIUS_API_KEY": "nb-key", "OPENAI_API_KEY": "sk-key", "OPENAI_BASE_URL": "http://elsewhere.invalid/v1"}
+    data = runs.cluster.read_secret(S3, runs.namespace) | foreign
+    runs.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "many-keys"}, "stringData": data})
+    output = {"uri": "s3://evals/runs", "secretRef": {"name": "many-keys"}}
+    runs.start("mute-forced", "forced", tasks=5, domains=["retail"], output=output)
     runs.until_over("mute-forced")
     status = runs.until("mute-forced", lambda s: condition(s, "ReportReady"))
     assert "no tool" in condition(status, "ResultsSuspect")["message"]
+    stored = runs.stored("mute-forced")
+    assert {call["endpoint"] for call in stored.calls} == {"forced-0", "user-0"}
+    assert not any(key.encode() in body for key in foreign.values() for body in stored.objects.values())

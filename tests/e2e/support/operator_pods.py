@@ -1,5 +1,7 @@
 """The operator as a test can disturb and measure it."""
 
+from collections import Counter
+
 from kind_cluster import PATIENCE, RELEASE, RELEASE_NAMESPACE
 from node_processes import peak_mib, signal_pods
 from patience import until
@@ -47,19 +49,12 @@ class Operator:
         return peak_mib(pod)
 
     def counters(self):
-        """Return what it says of itself, summed over labels, by name of the metric."""
+        """Return its counters of requests, by metric and labels."""
         with self._cluster.forward(DEPLOYMENT, 8080, namespace=RELEASE_NAMESPACE) as port:
             address = f"http://127.0.0.1:{port}/metrics"
             text = self._cluster.call("curl", "--silent", "--noproxy", "*", address).stdout
-        sums = {}
-        for name, value in (_sample(line) for line in text.splitlines() if line and not line.startswith("#")):
-            sums[name] = sums.get(name, 0) + value
-        return sums
-
-
-def _sample(line):
-    head, _, value = line.rpartition(" ")
-    return head.partition("{")[0], float(value)
+        rows = (line.rpartition(" ") for line in text.splitlines() if line.startswith("toolorch_"))
+        return Counter({head: int(float(value)) for head, _, value in rows if "_requests_total{" in head})
 
 
 def _is_ready(pod):

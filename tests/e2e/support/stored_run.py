@@ -44,11 +44,15 @@ class StoredRun:
         self.calls = [call for key in objects if key.endswith(".jsonl.zst") for call in _lines(objects[key])]
         found = [json.loads(body) for key, body in objects.items() if key.endswith("/assignment.json")]
         self.assignments = {a["attempt"]: sorted(i for shard in a["shards"] for i in shard) for a in found}
-        self.units = [Unit(*unit).key for unit in self.read("manifest.json")["units"]]
 
     def read(self, key):
         """Return an object that is JSON."""
         return json.loads(self.objects[key])
+
+    @property
+    def units(self):
+        """Keys of all units, in the manifest's order."""
+        return [Unit(*unit).key for unit in self.read("manifest.json")["units"]]
 
     def rewards(self):
         """Return unit and reward of every result, as text that is the same for the same outcome."""
