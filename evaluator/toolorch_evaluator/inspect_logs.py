@@ -35,6 +35,8 @@ from toolorch_api.shard import Manifest, Result, Unit, UnitStatus
 from toolorch_evaluator.results import Results
 
 SCORER = "reward"
+# What Inspect demands of a log of no unit at all.
+NO_TIME = "1970-01-01T00:00:00+00:00"
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +143,8 @@ def _round(row: Mapping[str, Any]) -> ChatMessage:
 
 def _build_log(run: StoredRun, samples: Sequence[EvalSample]) -> EvalLog:
     scored = [r for r in run.ends.values() if r.status is not UnitStatus.INFRA_ERROR]
-    times = [r.started_at for r in run.ends.values()], [r.ended_at for r in run.ends.values()]
+    started = min((r.started_at.isoformat() for r in run.ends.values()), default=NO_TIME)
+    ended = max((r.ended_at.isoformat() for r in run.ends.values()), default=NO_TIME)
     mean = sum(r.reward or 0.0 for r in scored) / len(scored) if scored else 0.0
     spec = run.document.get("spec", {})
     metric = EvalMetric(name="mean", value=mean)
@@ -149,7 +152,7 @@ def _build_log(run: StoredRun, samples: Sequence[EvalSample]) -> EvalLog:
     return EvalLog(
         status="success",
         eval=EvalSpec(
-            created=str(run.document.get("createdAt", "")),
+            created=str(run.document.get("createdAt") or started),
             task=str(spec.get("benchmark", {}).get("name", run.name)),
             task_args={"run": run.name, "spec": spec},
             dataset=EvalDataset(samples=len(run.manifest.units)),
@@ -164,8 +167,8 @@ def _build_log(run: StoredRun, samples: Sequence[EvalSample]) -> EvalLog:
             scores=[EvalScore(name=SCORER, scorer=SCORER, scored_samples=len(scored), metrics={"mean": metric})],
         ),
         stats=EvalStats(
-            started_at=min(times[0]).isoformat() if times[0] else "",
-            completed_at=max(times[1]).isoformat() if times[1] else "",
+            started_at=started,
+            completed_at=ended,
             role_usage={"all": _usage(run.ends.values())},
         ),
         samples=list(samples),
