@@ -8,10 +8,10 @@ import pytest
 from toolorch_api.evalrun import EvalRunSpec
 from toolorch_api.unit import slug
 from toolorch_evaluator.benchmarks.registry import benchmark
+from toolorch_evaluator.benchmarks.seeds import trial_seed
 from toolorch_evaluator.benchmarks.tau2 import dataset
 from toolorch_evaluator.benchmarks.tau2.reference import reference, task_id_of_slug
 from toolorch_evaluator.benchmarks.tau2.schemas import tool_schemas
-from toolorch_evaluator.benchmarks.seeds import trial_seed
 
 
 def spec(**fields):
