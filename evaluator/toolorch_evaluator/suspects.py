@@ -31,6 +31,9 @@ ABNORMAL_ENDS = {
 # What differs between two texts of one error: ids and numbers, each a word with a digit in it.
 _VARYING = re.compile(r"[\w.-]*\d[\w.-]*")
 
+# Their agent writes nothing but which tool is next: good agents may well write the same at every question.
+CHOOSING = frozenset({"hle", "frames"})
+
 
 def find_suspects(results: Sequence[Result], latency: Sequence[RoleLatency] = ()) -> list[str]:
     """Return one sentence per sign, worst first.
@@ -76,6 +79,7 @@ def _empty(results: Sequence[Result], latency: Sequence[RoleLatency]) -> str:
 
 def _equal(results: Sequence[Result]) -> str:
     ended = [r for r in results if r.status is not UnitStatus.INFRA_ERROR and r.usage.calls]
+    ended = [r for r in ended if r.domain not in CHOOSING]
     if len(ended) < FEWEST_EQUAL or len({(r.domain, r.task_id) for r in ended}) < FEWEST_TASKS:
         return ""
     where = "is the conversation's text sent to the model, and does its chat template use it?"

@@ -139,3 +139,9 @@ def test_empty_completions_are_the_agents(latency, suspect):
     found = find_suspects(results(), latency)
     assert bool(found) is suspect
     assert not suspect or found[0].startswith("the agent's completions are empty in 6 of 10 calls")
+
+
+@pytest.mark.parametrize(("domain", "found"), [("retail", True), ("frames", False)])
+def test_agents_that_only_choose_tools_may_all_write_the_same(domain, found):
+    ends = [result(n, outputs="one").model_copy(update={"domain": domain}) for n in range(12)]
+    assert any("the very same" in sign for sign in find_suspects(ends, ())) is found
