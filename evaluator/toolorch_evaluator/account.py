@@ -25,6 +25,8 @@ class Account:
     failed_at: str = ""
     """Endpoint of the newest call that got no answer."""
     by_role: Counter[str] = field(default_factory=Counter)
+    leaked: Counter[str] = field(default_factory=Counter)
+    """Answers by role with thoughts in their text."""
     endpoints: set[str] = field(default_factory=set)
     served: dict[str, str] = field(default_factory=dict)
     outputs: str = ""
@@ -36,11 +38,17 @@ class Account:
         self.completion_tokens += answer.completion_tokens
         self.calls += 1
         self.by_role[role] += 1
+        self.leaked.update([role] if answer.has_leaked else ())
         self.tool_calls += len(answer.reply.tool_calls) if role == "agent" else 0
         self.endpoints.add(endpoint)
         self.served[role] = answer.served
         if role == "agent":
             self.outputs = _hash_on(self.outputs, answer)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """What is counted of the answers themselves, by name."""
+        return {f"leaked_thoughts_{role}": count for role, count in self.leaked.items()}
 
     @property
     def usage(self) -> Usage:

@@ -187,6 +187,7 @@ class Conductor:
             usage=account.usage,
             tool_calls=account.tool_calls,
             calls=dict(account.by_role),
+            counts=account.counts,
             endpoints=sorted(account.endpoints),
             served=account.served,
             tools_offered=account.tools_offered,

@@ -36,6 +36,8 @@ class Evidence(StatusModel):
     usage: Usage = Usage()
     tool_calls: int = 0
     calls: dict[str, int] = Field(default_factory=dict)
+    counts: dict[str, int] = Field(default_factory=dict)
+    """Of the answers, whatever the benchmark counts."""
     endpoints: list[str] = Field(default_factory=list)
     served: dict[str, str] = Field(default_factory=dict)
     tools_offered: bool = True
@@ -50,6 +52,7 @@ def with_judge(evidence: Evidence, account: Account) -> Evidence:
     change = {
         "usage": add_usage((evidence.usage, account.usage)),
         "calls": {**evidence.calls, **account.by_role},
+        "counts": {**evidence.counts, **account.counts},
         "endpoints": sorted({*evidence.endpoints, *account.endpoints}),
         "served": {**evidence.served, **account.served},
         "endpoint": account.failed_at or evidence.endpoint,
@@ -144,6 +147,7 @@ def parse_result(body: bytes, unit: Unit, spec_hash: str) -> Result:
 
 def build_result(unit: Unit, outcome: Outcome, evidence: Evidence, shard: int) -> Result:
     """Put together the result object of a unit."""
+    known = evidence.model_copy(update={"counts": {**(outcome.counts or {}), **evidence.counts}})
     return Result(
         variant=unit.variant,
         domain=unit.domain,
@@ -155,8 +159,7 @@ def build_result(unit: Unit, outcome: Outcome, evidence: Evidence, shard: int) -
         termination_reason=outcome.termination_reason,
         cause=outcome.cause,
         message=outcome.message[:1000],
-        counts=dict(outcome.counts or {}),
         verdict=dict(outcome.verdict or {}),
         shard=shard,
-        **dict(evidence),
+        **dict(known),
     )

@@ -10,6 +10,7 @@ from typing import Any
 from toolorch_api.roles import Role
 from toolorch_api.shard import PoolInput
 from toolorch_evaluator.benchmarks.base import InvalidReplyError, Reply, ToolCall
+from toolorch_evaluator.thoughts import strip_thoughts
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,8 @@ class Answer:
     """From the request to the first piece of a streamed answer; None where the answer came as a whole."""
     unreadable: str = ""
     """Why nobody can read the reply, which is then empty: the model's doing."""
+    has_leaked: bool = False
+    """Whether thoughts stood in the text, which the reply has no more."""
 
 
 class NotACompletionError(ValueError):
@@ -82,9 +85,10 @@ def build_answer(
     finish_reason: str | None,
     first_seconds: float | None = None,
 ) -> Answer:
-    """Build an answer of a completion's parts, as the API writes them."""
+    """Build an answer of a completion's parts, as the API writes them, without the thoughts that leaked into its text."""
+    said = None if content is None else strip_thoughts(content)
     try:
-        reply, unreadable = Reply(content, tuple(_read_call(i, call) for i, call in enumerate(calls))), ""
+        reply, unreadable = Reply(said, tuple(_read_call(i, call) for i, call in enumerate(calls))), ""
     except InvalidReplyError as error:
         reply, unreadable = Reply(None), str(error)
     return Answer(
@@ -95,6 +99,7 @@ def build_answer(
         finish_reason=str(finish_reason or ""),
         first_seconds=first_seconds,
         unreadable=unreadable,
+        has_leaked=said != content,
     )
 
 

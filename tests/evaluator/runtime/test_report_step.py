@@ -33,6 +33,8 @@ async def finished(make_world, model_servers, scripted, complete, quick):
         task = body["messages"][0]["content"]
         if task == "task 5":
             return 400, "<script>alert(1)</script>", {}
+        if task == "task 1":
+            return 200, complete("wrong?</think>right"), {}
         return 200, complete("wrong" if task == "task 3" else "right", [("look", "{}")]), {}
 
     world.point(await model_servers(answer))
@@ -42,7 +44,7 @@ async def finished(make_world, model_servers, scripted, complete, quick):
 
 
 async def test_a_report_has_all_its_files_with_one_set_of_numbers(finished):
-    world, _ = finished
+    world, benchmark = finished
     head = await report(world.run, world.results, NOW, nowhere)
     assert world.keys("report") == [
         "report/charts/latency.png",
@@ -59,6 +61,7 @@ async def test_a_report_has_all_its_files_with_one_set_of_numbers(finished):
     assert summary["causes"] == {"model_refused": 1}
     assert summary["latency"][0]["calls"] == 10
     assert summary["served"] == {"agent": {"tiny": 5}}
+    assert world.object(result_key(benchmark.units[1]))["counts"] == {"leaked_thoughts_agent": 2}
     rows = list(csv.DictReader(io.StringIO((world.folder / "store/report/results.csv").read_text())))
     assert [r["status"] for r in rows] == ["passed"] * 3 + ["failed", "passed", "infra_error"]
 

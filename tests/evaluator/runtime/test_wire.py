@@ -43,6 +43,25 @@ def test_an_answer_is_read_with_usage_and_who_served_it(complete):
     )
 
 
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        pytest.param("plain", "plain", id="without a thought nothing changes"),
+        pytest.param(" a < b \n", " a < b \n", id="not even white space"),
+        pytest.param("<think>hm</think>\n\nhello", "hello", id="a thought before the text"),
+        pytest.param("hm</think>hello", "hello", id="a thought that the prompt opened"),
+        pytest.param("hello <think>a</think> and <think>b\n</think>goodbye", "hello  and goodbye", id="two of them"),
+        pytest.param("a</think>b<think>c</think>d", "bd", id="an end and a whole one"),
+        pytest.param("<think>hm</think>", "", id="nothing but a thought is empty"),
+        pytest.param("<think>and so on", "", id="a thought that was cut off is empty"),
+        pytest.param(None, None, id="no text"),
+    ],
+)
+def test_thoughts_are_no_part_of_what_was_said_and_are_noted(complete, written, said):
+    answer = parse_answer(json.dumps(complete(written)).encode())
+    assert (answer.reply.content, answer.has_leaked) == (said, said != written)
+
+
 @pytest.mark.parametrize("arguments", ["{broken", "[1]", '"text"', "3"])
 def test_arguments_that_are_no_object_are_the_models_doing_and_have_cost_their_tokens(complete, arguments):
     answer = parse_answer(json.dumps(complete(None, [("look", arguments)])).encode())
