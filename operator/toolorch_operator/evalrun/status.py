@@ -95,7 +95,16 @@ def build_events(before: EvalRunStatus, after: EvalRunStatus) -> tuple[Event, ..
         events += _tell_once(before, after, RunCondition.REPORT_READY)
     if _reason(after, RunCondition.GATE_PASSED) not in SILENT_GATES:
         events += _tell_once(before, after, RunCondition.GATE_PASSED)
-    return (*events, *_tell_quarantined(before, after))
+    return (*events, *_tell_recovery(before, after), *_tell_quarantined(before, after))
+
+
+def _tell_recovery(before: EvalRunStatus, after: EvalRunStatus) -> list[Event]:
+    was_stalled = is_true(before.conditions, RunCondition.STALLED)
+    is_over = is_finished(after) or is_true(after.conditions, RunCondition.SUSPENDED)
+    if not was_stalled or is_over or _reason(before, RunCondition.STALLED) != RunReason.NO_UNIT_ENDED:
+        return []
+    goes_on = not is_true(after.conditions, RunCondition.STALLED)
+    return [Event(RunReason.NOT_STALLED, f"units end again: {after.done} done")] if goes_on else []
 
 
 def _tell_quarantined(before: EvalRunStatus, after: EvalRunStatus) -> list[Event]:
