@@ -17,6 +17,8 @@ from toolorch_evaluator.sandbox.syscalls import DEADLY, MACHINES, numbers
 # `typing` alone takes 3 ms to import, in each run; type checkers know this name.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from importlib.metadata import Distribution, DistributionFinder
     from typing import Any
 
     Order = Mapping[str, Any]
@@ -92,6 +94,24 @@ class Installed:
         """Find a package, as Python's import asks for it."""
         return PathFinder.find_spec(name, self.folders) if path is None and name in self.names else None
 
+    def find_distributions(self, context: DistributionFinder.Context) -> Iterable[Distribution]:
+        """Find what tells a package's version, as importlib.metadata asks for it."""
+        from importlib.metadata import DistributionFinder, MetadataPathFinder
+
+        there = DistributionFinder.Context(name=context.name, path=self.folders)
+        return MetadataPathFinder.find_distributions(there)
+
+
+class Source:
+    """The program's lines, for tracebacks and for whoever inspects functions."""
+
+    def __init__(self, program: str) -> None:
+        self.program = program
+
+    def get_source(self, name: str) -> str:
+        """Return the whole program, as `linecache` asks for it."""
+        return self.program
+
 
 def execute(program: str, search: list[str], installed: Installed, scratch: str) -> None:
     """Run a program as `__main__`; its end is Python's affair, but for the traceback and for a lack of memory."""
@@ -102,9 +122,9 @@ def execute(program: str, search: list[str], installed: Installed, scratch: str)
     sys.argv[:] = [_FILE]
     _add_site_names()
     main = ModuleType("__main__")
-    main.__dict__["__builtins__"] = __builtins__
+    main.__dict__.update(__builtins__=__builtins__, __file__=_FILE, __loader__=Source(program))
     sys.modules["__main__"] = main
-    sys.excepthook = lambda kind, error, trace: _show(error, trace, program)
+    sys.excepthook = _show
     exec(compile(program, _FILE, "exec", dont_inherit=True), main.__dict__)
 
 
@@ -115,18 +135,16 @@ def _add_site_names() -> None:
     site.setquit()
 
 
-def _show(error: BaseException, trace: TracebackType | None, program: str) -> None:
+def _show(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """Print a traceback as Python would, without the frames that are not the program's."""
     if isinstance(error, MemoryError):
         os.write(2, b"MemoryError\n")
         os._exit(MEMORY_EXIT)
-    import linecache
     import traceback
 
-    linecache.cache[_FILE] = (len(program), None, program.splitlines(keepends=True), _FILE)
     while trace and trace.tb_frame.f_code.co_filename != _FILE:
         trace = trace.tb_next
-    traceback.print_exception(type(error), error, trace)
+    traceback.print_exception(kind, error, trace)
 
 
 def reset_signals() -> None:

@@ -28,7 +28,7 @@ PROGRAMS = {
     "characters of any language": ("print('τ²')", Ending.OK, 0, "τ²\n", ""),
     "an exit with a status": ("print(1); exit(3)", Ending.ERROR, 3, "1\n", ""),
     "an exit with a word": ("import sys; sys.exit('no')", Ending.ERROR, 1, "", "no\n"),
-    "an exception": ("def f():\n    return 1 / 0\nf()", Ending.ERROR, 1, "", "ZeroDivisionError"),
+    "an exception": ("def f():\n    return 1 / 0\nf()", Ending.ERROR, 1, "", "in f\n    return 1 / 0\n"),
     "what does not parse": ("def f(:", Ending.ERROR, 1, "", "SyntaxError"),
     "a crash": ("import os; os.abort()", Ending.ERROR, -6, "", ""),
     "too little memory": ("x = bytearray(1 << 30)", Ending.MEMORY, 90, "", "MemoryError"),
@@ -38,6 +38,13 @@ PROGRAMS = {
     "a main guard": ("if __name__ == '__main__': print(1)", Ending.OK, 0, "1\n", ""),
     "too much output": ("print('x' * 3000)", Ending.OUTPUT, -9, "x" * 2000, ""),
     "a package that holds answers": ("import toolorch_evaluator", Ending.ERROR, 1, "", "ModuleNotFoundError"),
+    "its own source": (
+        "import inspect\ndef f(): pass\nprint(inspect.getsource(f))",
+        Ending.OK,
+        0,
+        "def f(): pass\n\n",
+        "",
+    ),
     "another program": ("import subprocess; subprocess.run(['ls'])", Ending.ERROR, 1, "", "PermissionError"),
 }
 
@@ -59,10 +66,10 @@ async def test_a_program_finds_a_fresh_process_with_nothing_in_it(sandbox, tmp_p
 
 
 async def test_libraries_that_compute_can_be_imported(pod_layers):
-    pytest.importorskip("numpy")
-    program = "import numpy; print(numpy.linalg.det(numpy.eye(3)), len(numpy.fft.fft(numpy.ones(8))))"
+    numpy = pytest.importorskip("numpy")
+    program = "import importlib.metadata as m, numpy as n; print(n.linalg.det(n.eye(3)), m.version('numpy'))"
     got = await Sandbox(pod_layers, Limits()).run(program)
-    assert (got.ending, got.stdout) == (Ending.OK, "1.0 8\n"), got.stderr
+    assert (got.ending, got.stdout) == (Ending.OK, f"1.0 {numpy.__version__}\n"), got.stderr
 
 
 async def test_a_program_that_cannot_be_started_is_no_failure_of_the_program(pod_layers, tmp_path):
