@@ -75,6 +75,7 @@ demo: venv cluster images ## a whole run on kind, from install to score
 bench: venv cluster images ## measure what docs/performance.md says
 	@$(BIN)/python hack/bench_scheduling.py
 	@$(BIN)/python hack/bench_placement.py
+	@$(BIN)/python hack/bench_conversations.py
 	@$(BIN)/python hack/bench.py
 
 clean-cluster: ## delete the kind cluster
