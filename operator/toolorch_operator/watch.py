@@ -124,14 +124,16 @@ class Watch:
                 self._queue.add(pool, COALESCE)
 
     def _look(self, key: Key, body: Mapping[str, Any], type_: str | None) -> Glance:
-        meta = body["metadata"]
-        known = self._freshness.find(key, BY_KIND[body["kind"]], meta.get("namespace", ""), meta["name"])
+        meta, resource = body["metadata"], BY_KIND.get(body.get("kind", ""))
+        known = self._freshness.find(key, resource, meta.get("namespace", ""), meta["name"]) if resource else None
         return glance(key.kind, body, type_, known)
 
 
 def _stale_after(child: Mapping[str, Any]) -> tuple[Resource, ...]:
     """Return what an event puts out of date: a Job's pods with the Job, since two watches tell of them."""
-    resource = BY_KIND[child["kind"]]
+    resource = BY_KIND.get(child.get("kind", ""))
+    if resource is None:
+        return ()  # which means all
     return (JOBS, PODS) if resource == JOBS else (resource,)
 
 

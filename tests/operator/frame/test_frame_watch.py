@@ -220,6 +220,14 @@ async def test_an_event_that_cannot_be_read_wakes_all_the_same(frame, watch):
     assert queue.added == [(RUN, COALESCE)] * 2
 
 
+async def test_an_event_of_who_knows_what_puts_everything_out_of_date(frame, watch):
+    made, queue, marks, *_ = watch
+    body = child(frame, "Pod", "p")
+    del body["kind"]
+    await made.child(body=body, type=None)
+    assert (queue.added, marks.marked) == ([(RUN, COALESCE)], [(RUN,)])
+
+
 async def test_runs_wake_where_their_view_of_a_pool_changed(frame, watch):
     made, queue, marks, *_ = watch
     await made.own(body=frame.run(), type="ADDED")
