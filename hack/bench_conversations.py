@@ -104,7 +104,8 @@ def _measure(urls: dict[str, str], width: int, tasks: int | None) -> Cost:
             raise SystemExit(f"the shard ended with {shard.returncode}")
         passed = [json.loads(f.read_text())["status"] for f in folder.glob("results/**/*.json")]
         assert set(passed) == {"passed"}, "a conversation went wrong: the figures would mean nothing"
-        events = parse_events((folder / "attempts/1/0/events.jsonl.zst").read_bytes())
+        (profile,) = folder.glob("attempts/1/0/*/events.jsonl.zst")
+        events = parse_events(profile.read_bytes())
         return Cost(sum(1 for _ in events), used.ru_utime + used.ru_stime, wall, used.ru_maxrss / 1024)
 
 

@@ -71,9 +71,9 @@ def progress_key(attempt: int, shard: int) -> str:
     return f"{PROGRESS_PREFIX}{attempt}-{shard}.json"
 
 
-def profile_key(attempt: int, shard: int) -> str:
-    """Key of a shard's call events."""
-    return f"attempts/{attempt}/{shard}/events.jsonl.zst"
+def profile_key(attempt: int, shard: int, pod: str) -> str:
+    """Key of the call events of one of a shard's pods: one that takes over keeps those of the one before it."""
+    return f"{ATTEMPTS_PREFIX}{attempt}/{shard}/{slug(pod)}/events.jsonl.zst"
 
 
 def claims_folder(attempt: int, group: int) -> str:

@@ -188,7 +188,7 @@ class Shard:
         """Store the calls' events: evidence, which no end is held up for."""
         if not self.profile.count:
             return
-        key = profile_key(self.tally.attempt, self.tally.shard)
+        key = profile_key(self.tally.attempt, self.tally.shard, self.tally.pod)
         try:
             await self.results.put(key, self.profile.close(), LAST_WORDS_SECONDS)
         except StorageError as error:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 import zstandard
 
-from toolorch_api.keys import error_key, result_key, transcript_key
+from toolorch_api.keys import error_key, profile_key, result_key, transcript_key
 from toolorch_api.shard import ExitCode, Result
 from toolorch_evaluator.benchmarks.base import Packaged
 from toolorch_evaluator.exits import BadInputError, StorageError
@@ -49,7 +49,7 @@ async def test_a_shard_stores_transcript_and_result_of_each_unit(make_world, mod
     progress = world.object("progress/1-0.json")
     assert (progress["passed"], progress["failed"], progress["running"], progress["finished"]) == (5, 1, 0, True)
     assert (progress["usage"]["calls"], len(progress["recentEnds"])) == (12, 6)
-    assert world.keys("attempts/1/0") == ["attempts/1/0/events.jsonl.zst"]
+    assert world.keys("attempts/1/0") == [profile_key(1, 0, progress["pod"])]
 
 
 async def test_what_the_agent_wrote_is_told_as_a_hash_by_which_results_compare(
