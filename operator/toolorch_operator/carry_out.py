@@ -82,8 +82,19 @@ async def apply_child(target: Target, manifest: Manifest, live: Live) -> None:
         return
     if has_drifted(desired, found):
         target.touched.add(BY_KIND[kind])
-        await target.cluster.apply(target.key.namespace, desired)
+        await _apply(target, desired, was_there=(kind, name) in live)
         target.changed("apply", f"{kind}/{name}")
+
+
+async def _apply(target: Target, desired: Manifest, *, was_there: bool) -> None:
+    kind, name = desired["kind"], desired["metadata"]["name"]
+    try:
+        await target.cluster.apply(target.key.namespace, desired)
+    except Invalid as error:
+        # Some fields of a Job make no new Job: that it is gone says nothing about the spec.
+        if was_there and await target.cluster.get(BY_KIND[kind], target.key.namespace, name) is None:
+            raise Unavailable(f"{kind} {name} was deleted meanwhile") from error
+        raise
 
 
 async def write_status(target: Target, status: Mapping[str, Any]) -> None:

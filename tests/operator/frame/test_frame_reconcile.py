@@ -226,6 +226,21 @@ async def test_what_the_server_refuses_is_not_tried_again_until_the_generation_m
     assert cluster.writes == ["status InvalidSpec", "apply ConfigMap/settings", "status Ready"]
 
 
+async def test_a_child_that_is_deleted_while_it_is_being_changed_is_no_refusal_of_the_spec(frame):
+    child = frame.child("ConfigMap", "settings")
+    cluster = frame.cluster(frame.pool(), child)
+    world = build_world(frame, cluster, Plan(apply=(config_map(),), status=status()))
+
+    async def apply(namespace, manifest):
+        cluster.objects.pop(("ConfigMap", "settings"), None)
+        raise Invalid("422 spec: required")
+
+    cluster.apply = apply
+    with pytest.raises(Unavailable, match="deleted meanwhile"):
+        await reconcile(POOL, world)
+    assert world.refused == {}
+
+
 async def test_a_spec_that_this_version_does_not_take_is_said_once(frame):
     cluster = frame.cluster(frame.pool(replicas=-1))
     world = build_world(frame, cluster, Plan(create=(job(),)))
