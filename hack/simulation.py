@@ -135,12 +135,15 @@ class Talk:
     began: Counter[Unit]
     at: set[int]
     """Units under way."""
+    beside: list[frozenset[int]]
+    """Units that were under way at once, at each beginning of one."""
 
     async def conduct(self, turn: Turn) -> Ended:
         """Wait, and store the result."""
         unit = turn.unit
         self.began[unit] += 1
         self.at.add(turn.index)
+        self.beside.append(frozenset(self.at))
         await asyncio.sleep(self.seconds(unit))
         self.at.discard(turn.index)
         place = {"variant": unit.variant, "domain": unit.domain, "task_id": unit.task_id, "trial": unit.trial}
@@ -167,6 +170,8 @@ class Fleet:
     began: Counter[Unit] = field(default_factory=Counter)
     at: dict[int, set[int]] = field(default_factory=dict)
     """Units under way, by shard."""
+    beside: list[frozenset[int]] = field(default_factory=list)
+    """Units that were under way at once in a shard."""
     counted: int = 0
     lines: dict[int, Line] = field(default_factory=dict)
     stops: dict[int, asyncio.Event] = field(default_factory=dict)
@@ -184,7 +189,7 @@ class Fleet:
         at = self.at[index] = set[int]()
         tally = Tally("h", self.attempt, index, pod, total=len(self.assigned[index]), started_at=EPOCH)
         shard = Shard(
-            conductor=Talk(results, index, pod, lambda unit: self.seconds[unit] / speed, self.began, at),
+            conductor=Talk(results, index, pod, lambda unit: self.seconds[unit] / speed, self.began, at, self.beside),
             queue=ClaimQueue(results, place, board, held, Holders(results, board), caution, stop),
             results=results,
             tally=tally,

@@ -12,7 +12,7 @@ import structlog
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from toolorch_api.deaths import Death
+from toolorch_api.deaths import Death, judge_deaths
 from toolorch_api.keys import RESULTS_PREFIX, death_key, result_key
 from toolorch_evaluator.blocks import GROUP, PARTS, Board, cut_blocks, share_units
 from toolorch_evaluator.claims import LOOK_SECONDS
@@ -94,6 +94,26 @@ def test_each_unit_ends_with_one_result_whatever_dies_and_however_storage_create
     results = [key for key in fleet.bucket.objects if key.startswith(RESULTS_PREFIX)]
     assert len(results) == len(set(results)) == len(seconds)
     assert create != "atomic" or fleet.bucket.rewritten == 0
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    seconds=st.lists(st.floats(0.5, 300), min_size=6, max_size=UNITS),
+    together=st.lists(st.sets(st.integers(0, 5), min_size=2), max_size=3),
+    alone=st.lists(st.integers(0, 5), max_size=8),
+    stories=st.lists(STORY, max_size=2),
+)
+def test_whatever_died_of_what_all_that_is_not_set_aside_ends_and_suspects_run_alone(seconds, together, alone, stories):
+    fleet = make_fleet(seconds)
+    deaths = [Death(spec_hash="h", attempt=1, what="pod", units=list(units)) for units in (*together, *zip(alone))]
+    for number, death in enumerate(deaths):
+        fleet.bucket.objects[death_key(1, str(number))] = (death.model_dump_json(by_alias=True).encode(), 0.0)
+    simulation.run_simulated(run_all(fleet, stories))
+    verdict = judge_deaths(deaths, "h", 3)
+    if not stories:
+        assert missing(fleet) == sorted(verdict.quarantined)
+    assert not [i for i in verdict.quarantined if fleet.began[fleet.manifest.unit(i)]]
+    assert not [beside for beside in fleet.beside if len(beside) > 1 and beside & verdict.suspects]
 
 
 @settings(max_examples=15, deadline=None)
