@@ -9,8 +9,8 @@ from datetime import datetime
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from toolorch_evaluator.breakdown import Row
 from toolorch_evaluator.latency import RoleLatency
-from toolorch_evaluator.summary import Row
 
 # One colour for one thing in all charts: blue is measured, grey is context.
 BLUE, GREY, INK = "#2563a8", "#c9d1da", "#3a4450"

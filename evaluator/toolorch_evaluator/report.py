@@ -9,13 +9,13 @@ from typing import Any
 from toolorch_api.figures import decimals, span
 from toolorch_api.keys import REPORT_KEY, SUMMARY_KEY
 from toolorch_api.shard import Summary
+from toolorch_evaluator.breakdown import Row
 from toolorch_evaluator.charts import draw_latency, draw_pace, draw_scores
 from toolorch_evaluator.compared import comparison_document
 from toolorch_evaluator.report_page import render_html, render_markdown
 from toolorch_evaluator.results_table import write_csv
 from toolorch_evaluator.set_aside import SetAside
 from toolorch_evaluator.story import Story
-from toolorch_evaluator.summary import Row
 
 CSV_KEY = "report/results.csv"
 MARKDOWN_KEY = "report/report.md"

@@ -39,9 +39,9 @@ async def report(
     """
     manifest = await _read_own_manifest(run, results)
     ends = await read_ends(results, manifest, run.spec.retry.quarantine_after)
-    attempts, latency = await read_attempts(results, run.spec_hash)
-    ordered = order_results(manifest, ends.finals, ends.errors)
-    numbers = summarise(manifest, ends, attempt, find_suspects(ordered, latency))
+    attempts, sums = await read_attempts(results, run.spec_hash)
+    ordered, latency, experts = order_results(manifest, ends.finals, ends.errors), sums.rows(), run.spec.roles.experts
+    numbers = summarise(manifest, ends, attempt, find_suspects(ordered, latency, experts), experts)
     provenance = build_provenance(run, manifest, await read_planned(results), attempts, numbers.served, now)
     after = build_side(run.name, run.spec.benchmark.name, manifest, ends.finals)
     story = Story(

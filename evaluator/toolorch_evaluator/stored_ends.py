@@ -24,7 +24,7 @@ from toolorch_api.keys import (
 from toolorch_api.meta import StatusModel
 from toolorch_api.provenance import AttemptProvenance
 from toolorch_api.shard import Manifest, Progress, Unit
-from toolorch_evaluator.latency import LatencySums, RoleLatency
+from toolorch_evaluator.latency import LatencySums
 from toolorch_evaluator.profile import parse_events
 from toolorch_evaluator.results import Results
 from toolorch_evaluator.set_aside import list_set_aside
@@ -64,7 +64,7 @@ async def _read_spent(results: Results, spec_hash: str) -> Usage | None:
     return add_usage(used) if used else None
 
 
-async def read_attempts(results: Results, spec_hash: str) -> tuple[Sequence[AttemptProvenance], Sequence[RoleLatency]]:
+async def read_attempts(results: Results, spec_hash: str) -> tuple[Sequence[AttemptProvenance], LatencySums]:
     """Read what each attempt ran on, in order, and how long its model calls took."""
     keys = await results.list_keys(ATTEMPTS_PREFIX)
     told = [key for key in keys if key.endswith(f"/{PROVENANCE_KEY}")]
@@ -76,7 +76,7 @@ async def read_attempts(results: Results, spec_hash: str) -> tuple[Sequence[Atte
                 sums.add(event)
         except (zstandard.ZstdError, ValueError, LookupError, TypeError) as error:
             log.warning("events_unreadable", key=key, error=str(error))
-    return sorted(found, key=lambda a: a.attempt), sums.rows()
+    return sorted(found, key=lambda a: a.attempt), sums
 
 
 async def _read_all(results: Results, keys: Sequence[str], kind: type[T]) -> AsyncIterator[T]:

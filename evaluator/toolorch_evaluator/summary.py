@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from toolorch_api.evalrun_status import Usage
-from toolorch_api.figures import decimals, span, wilson_interval
-from toolorch_api.shard import Manifest, Result, Summary, Unit, UnitStatus
+from toolorch_api.figures import decimals, span
+from toolorch_api.shard import Manifest, Result, Summary, Unit
+from toolorch_evaluator.breakdown import Outcomes, Row
+from toolorch_evaluator.counted import Happened, sum_up
 from toolorch_evaluator.powers import PassHatK, compute_powers
 from toolorch_evaluator.set_aside import SetAside
 from toolorch_evaluator.tally import add_usage
@@ -38,40 +40,6 @@ class Ends:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """Units of one group, and how they ended."""
-
-    name: str
-    total: int
-    scored: int
-    passed: int
-    infra_errors: int
-    quarantined: int
-    reward: float
-    """Sum over the scored units."""
-
-    @property
-    def score(self) -> float | None:
-        """Mean reward over the scored units; None where none is scored."""
-        return self.reward / self.scored if self.scored else None
-
-    @property
-    def score_scheduled(self) -> float:
-        """Mean reward over all units, an unscored one counting 0."""
-        return self.reward / self.total if self.total else 0.0
-
-    @property
-    def interval(self) -> tuple[float, float] | None:
-        """95 % Wilson interval of the share of passed units; None where none is scored."""
-        return wilson_interval(self.passed, self.scored)
-
-    @property
-    def interval_scheduled(self) -> tuple[float, float] | None:
-        """95 % Wilson interval of the share of passed units among all; None where there are none."""
-        return wilson_interval(self.passed, self.total)
-
-
-@dataclass(frozen=True, slots=True)
 class RunNumbers:
     """All numbers of a run."""
 
@@ -79,6 +47,10 @@ class RunNumbers:
     whole: Row
     groups: Sequence[Row]
     """One per variant and domain, in the manifest's order."""
+    variants: Sequence[Row]
+    """One per variant over its domains; none where that would say the same."""
+    trials: Sequence[Row]
+    """One per trial; none where there is one."""
     pass_hat_k: Sequence[PassHatK]
     causes: Sequence[tuple[str, int]]
     """Causes of infra errors, the most frequent first."""
@@ -92,22 +64,27 @@ class RunNumbers:
     quarantined: Sequence[SetAside]
     refused: Mapping[str, str]
     """By key: why a result object was not counted."""
+    happened: Happened
 
 
-def summarise(manifest: Manifest, ends: Ends, attempt: int = 0, suspect: Sequence[str] = ()) -> RunNumbers:
-    """Sum up a run; `suspect` are the signs of broken plumbing that were found in it."""
+def summarise(
+    manifest: Manifest, ends: Ends, attempt: int = 0, suspect: Sequence[str] = (), experts: Collection[str] = ()
+) -> RunNumbers:
+    """Sum up a run; `suspect` are the signs of broken plumbing that were found in it, `experts` its expert roles."""
     units = [Unit(*u) for u in manifest.units]
     aside = {one.unit for one in ends.quarantined}
     # What was set aside is counted once, whatever error it had left before.
     errors = {unit: error for unit, error in ends.errors.items() if unit not in aside}
-    outcomes = _Outcomes(ends.finals, errors, aside)
+    outcomes = Outcomes(ends.finals, errors, aside)
     whole = outcomes.row("all", units)
     powers = compute_powers(units, ends.finals)
     every = [*ends.finals.values(), *errors.values()]
     return RunNumbers(
         head=_head(manifest, whole, powers, ends, attempt, suspect),
         whole=whole,
-        groups=_groups(units, outcomes),
+        groups=outcomes.by_domain(units),
+        variants=outcomes.by_variant(units),
+        trials=outcomes.by_trial(units),
         pass_hat_k=powers,
         causes=Counter(e.cause or "unknown" for e in errors.values()).most_common(),
         culprits=Counter(e.endpoint for e in errors.values() if e.endpoint).most_common(),
@@ -116,6 +93,7 @@ def summarise(manifest: Manifest, ends: Ends, attempt: int = 0, suspect: Sequenc
         endpoints=sorted(Counter(name for r in every for name in r.endpoints).items()),
         quarantined=ends.quarantined,
         refused=ends.refused,
+        happened=sum_up(every, experts),
     )
 
 
@@ -161,33 +139,3 @@ def count_served(results: Sequence[Result]) -> dict[str, dict[str, int]]:
         for role, model in result.served.items():
             found[role][model] += 1
     return {role: dict(models.most_common()) for role, models in sorted(found.items())}
-
-
-@dataclass(frozen=True, slots=True)
-class _Outcomes:
-    finals: Mapping[Unit, Result]
-    errors: Mapping[Unit, Result]
-    aside: Set[Unit]
-
-    def row(self, name: str, units: Sequence[Unit]) -> Row:
-        scored = [self.finals[u] for u in units if u in self.finals]
-        return Row(
-            name=name,
-            total=len(units),
-            scored=len(scored),
-            passed=sum(r.status is UnitStatus.PASSED for r in scored),
-            infra_errors=sum(u in self.errors for u in units),
-            quarantined=sum(u in self.aside for u in units),
-            reward=sum(r.reward or 0.0 for r in scored),
-        )
-
-
-def _groups(units: Sequence[Unit], outcomes: _Outcomes) -> list[Row]:
-    groups: dict[tuple[str, str], list[Unit]] = defaultdict(list)
-    for unit in units:
-        groups[unit.variant, unit.domain].append(unit)
-    plain = len({variant for variant, _ in groups}) == 1
-    return [
-        outcomes.row(domain if plain else f"{variant} / {domain}", members)
-        for (variant, domain), members in groups.items()
-    ]

@@ -6,9 +6,10 @@ Each is about all of a run, or of what it can be seen in: a share of units that 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from toolorch_api.shard import Result, UnitStatus
+from toolorch_evaluator.counted import count_expert_calls
 from toolorch_evaluator.latency import EMPTY_TOKENS, RoleLatency
 from toolorch_evaluator.suspect_servers import find_worst_endpoint, find_wrong_models
 
@@ -35,15 +36,18 @@ _VARYING = re.compile(r"[\w.-]*\d[\w.-]*")
 CHOOSING = frozenset({"hle", "frames"})
 
 
-def find_suspects(results: Sequence[Result], latency: Sequence[RoleLatency] = ()) -> list[str]:
+def find_suspects(
+    results: Sequence[Result], latency: Sequence[RoleLatency] = (), experts: Collection[str] = ()
+) -> list[str]:
     """Return one sentence per sign, worst first.
 
-    `results` are all ends of a run, infra errors included; `latency` sums up its calls.
+    `results` are all ends of a run, infra errors included; `latency` sums up its calls; `experts` are the roles that
+    the agent may call.
     """
     signs = find_wrong_models(results)
     if len(results) >= FEWEST:
         signs += [_one_error(results), _no_tool_calls(results), _empty(results, latency), _equal(results)]
-        signs += [_one_end(results)]
+        signs += [_one_end(results), _no_expert(results, experts)]
     return [sign for sign in (*signs, find_worst_endpoint(results)) if sign]
 
 
@@ -102,3 +106,12 @@ def _one_end(results: Sequence[Result]) -> str:
     if reason not in ABNORMAL_ENDS:
         return ""
     return f"all {len(ended)} conversations ended with {reason}: {ABNORMAL_ENDS[reason]}"
+
+
+def _no_expert(results: Sequence[Result], experts: Collection[str]) -> str:
+    # Results of before calls were told by role say nothing.
+    ended = [r for r in results if r.status is not UnitStatus.INFRA_ERROR and r.calls.get("agent")]
+    if not experts or len(ended) < FEWEST or count_expert_calls(ended, experts).total:
+        return ""
+    where = "do transcripts/ show that it tries? See prompts.json and the pool's tool-call parser"
+    return f"the agent called none of its {len(experts)} experts in any of {len(ended)} units: {where}"

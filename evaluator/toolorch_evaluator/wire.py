@@ -85,7 +85,7 @@ def build_answer(
     finish_reason: str | None,
     first_seconds: float | None = None,
 ) -> Answer:
-    """Build an answer of a completion's parts, as the API writes them, without the thoughts that leaked into its text."""
+    """Build an answer of a completion's parts, as the API writes them, without the thoughts in its text."""
     said = None if content is None else strip_thoughts(content)
     try:
         reply, unreadable = Reply(said, tuple(_read_call(i, call) for i, call in enumerate(calls))), ""

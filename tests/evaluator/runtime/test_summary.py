@@ -8,8 +8,9 @@ import pytest
 from toolorch_api.deaths import Death
 from toolorch_api.evalrun_status import Usage
 from toolorch_api.shard import Manifest, Result, Unit, UnitStatus
+from toolorch_evaluator.breakdown import Row
 from toolorch_evaluator.set_aside import SetAside, list_set_aside
-from toolorch_evaluator.summary import Ends, Row, say_refused, summarise
+from toolorch_evaluator.summary import Ends, say_refused, summarise
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
 

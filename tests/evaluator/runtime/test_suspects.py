@@ -145,3 +145,21 @@ def test_empty_completions_are_the_agents(latency, suspect):
 def test_agents_that_only_choose_tools_may_all_write_the_same(domain, found):
     ends = [result(n, outputs="one").model_copy(update={"domain": domain}) for n in range(12)]
     assert any("the very same" in sign for sign in find_suspects(ends, ())) is found
+
+
+@pytest.mark.parametrize(
+    ("calls", "experts", "suspect"),
+    [
+        pytest.param({"agent": 5, "user": 4}, ("expert-1", "expert-2"), True, id="experts that nobody called"),
+        pytest.param({"agent": 5, "expert-2": 1}, ("expert-1", "expert-2"), False, id="one of them called"),
+        pytest.param({"agent": 5}, (), False, id="no experts"),
+        pytest.param({}, ("expert-1",), False, id="calls that nobody told by role"),
+    ],
+)
+def test_experts_that_are_never_called_are_a_sign(calls, experts, suspect):
+    told = [r.model_copy(update={"calls": calls}) for r in results()]
+    signs = find_suspects(told, (), experts)
+    assert bool(signs) is suspect
+    assert not suspect or "called none of its 2 experts in any of 8 units" in signs[0]
+    called = result(8).model_copy(update={"calls": {"expert-1": 1, "agent": 1}})
+    assert find_suspects([*told, called], (), experts) == []
