@@ -82,8 +82,9 @@ class Keeper:
             if pid:
                 self.reaped = True
                 return status
-            pause = _LOOK_SECONDS if self.open else min(pause * 2, _LOOK_SECONDS)
-            for descriptor, _ in poll.poll(1000 * self._patience(pause)):
+            if not self.open:
+                pause = min(2 * pause, _LOOK_SECONDS)
+            for descriptor, _ in poll.poll(1000 * self._patience(_LOOK_SECONDS if self.open else pause)):
                 if not self._read(descriptor):
                     poll.unregister(descriptor)
                     self.open.remove(descriptor)

@@ -29,6 +29,8 @@ _COMMAND = (sys.executable, "-I", "-S", "-u", "-X", "utf8", "-c", _START, _ROOT)
 _ENVIRONMENT = {"LC_ALL": "C.UTF-8", "TZ": "UTC", "MALLOC_ARENA_MAX": "1"} | dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"
 )
+# The limits that are the keeper's to hold.
+_LOOKED_AFTER = ("wall_seconds", "output_bytes", "scratch_bytes", "scratch_files", "threads")
 # The keeper ends its program in time. Should it not, on a machine that is overrun, it is ended itself after this.
 _GRACE_SECONDS = 20.0
 # What a keeper needs to end all that it started, once it is told to.
@@ -112,9 +114,6 @@ class Sandbox:
             raise KeeperError(f"the keeper of a program ended with {keeper.returncode}: {err.decode()[-300:]}".strip())
         report: dict[str, Any] = json.loads(out)
         return report
-
-
-_LOOKED_AFTER = ("wall_seconds", "output_bytes", "scratch_bytes", "scratch_files", "threads")
 
 
 async def _start(environment: dict[str, str]) -> asyncio.subprocess.Process:

@@ -20,6 +20,10 @@ def test_every_attempt_has_its_line():
     assert [line for line in lines if line not in PAGE] == []
 
 
+def test_attempts_have_names_of_their_own():
+    assert len({escape.name for escape in ESCAPES}) == len(ESCAPES) > 20
+
+
 def test_there_are_as_many_lines_as_attempts():
     rows = PAGE.partition("## Attempts")[2].splitlines()
     assert len([row for row in rows if row.startswith("| ") and "**" not in row]) == len(ESCAPES) + 1
