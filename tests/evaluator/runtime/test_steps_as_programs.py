@@ -45,10 +45,13 @@ async def test_sigterm_drains_and_a_second_pod_ends_the_rest(make_world, model_s
     await assign(world, 8)
     child = await begin(world, "shard")
     await asyncio.wait_for(server.asked(5), timeout=30)
+    word = json.loads(world.settings.termination_log.read_text())
+    assert 1 <= len(word["running"]) <= 2, "what SIGKILL would leave"
     for _ in range(3):
         child.send_signal(signal.SIGTERM)
         await asyncio.sleep(0.01)
     assert await child.wait() == ExitCode.DRAINED
+    assert world.settings.termination_log.read_bytes() == b""
     done = len(world.keys("results"))
     assert 2 <= done < 8
     assert world.object("progress/1-0.json")["finished"] is False
