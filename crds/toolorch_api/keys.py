@@ -6,6 +6,7 @@ from toolorch_api.unit import Unit, slug
 
 RUN_KEY = "run.json"
 MANIFEST_KEY = "manifest.json"
+PROMPTS_KEY = "prompts.json"
 SUMMARY_KEY = "report/summary.json"
 REPORT_KEY = "report/report.html"
 RESULTS_PREFIX = "results/"

@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 from pydantic import ValidationError
 
-from toolorch_api.keys import MANIFEST_KEY, RUN_KEY
+from toolorch_api.keys import MANIFEST_KEY, PROMPTS_KEY, RUN_KEY
 from toolorch_api.shard import SCHEMA_VERSION, Durations, Manifest, RunInput
 from toolorch_evaluator.benchmarks.base import Benchmark, Listing, Read
 from toolorch_evaluator.estimates import estimate_units
@@ -35,7 +35,7 @@ async def plan(
     history: History | None = None,
     read: Read = no_files,
 ) -> Manifest:
-    """Write manifest.json and run.json, unless they are there; raises BadInputError for a spec that lists nothing.
+    """Write manifest.json, run.json and prompts.json, unless they are there; raises BadInputError for an empty list.
 
     `history` tells what the tasks took in earlier runs, `read` reads the files that the spec names.
     """
@@ -51,6 +51,8 @@ async def plan(
     if not await results.put_new(MANIFEST_KEY, manifest.model_dump_json(by_alias=True).encode()):
         await _check_same(results, manifest)
     await results.put_new(RUN_KEY, to_json(build_provenance(run, listing, now)))
+    if told := benchmark.describe(run.spec):
+        await results.put_new(PROMPTS_KEY, to_json({"v": SCHEMA_VERSION, **told}))
     log.info("planned", units=len(manifest.units))
     return manifest
 

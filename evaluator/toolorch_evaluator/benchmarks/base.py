@@ -124,6 +124,13 @@ class Benchmark(Protocol):
         """List the units of a spec; raises ValueError with a sentence for an unknown domain, split or task id."""
         ...
 
+    def describe(self, spec: EvalRunSpec) -> dict[str, Any]:
+        """Return what models are told, for the run's record: `versions`, `texts` and `tools` by whom they are for.
+
+        What is each task's own is left out, and so is all that must not be stored. Empty: nothing is to be told.
+        """
+        ...
+
     async def converse(self, unit: Unit, spec: EvalRunSpec, ask: Ask) -> dict[str, Any]:
         """Hold the unit's conversation to its end and return the transcript.
 
@@ -155,6 +162,10 @@ class Packaged:
 
     async def close(self) -> None:
         """Hold nothing open."""
+
+    def describe(self, spec: EvalRunSpec) -> dict[str, Any]:
+        """Tell nothing."""
+        return {}
 
     async def judge(self, transcript: Mapping[str, Any], spec: EvalRunSpec, ask: Ask) -> dict[str, Any]:
         """Ask no judge."""

@@ -353,6 +353,17 @@ async def test_units_are_the_questions_without_an_image():
     assert [u.task_id for u in bench.list_units(spec(taskIds=["q2"])).units] == ["q2"]
 
 
+@pytest.mark.parametrize("name", ["hle", "frames"])
+async def test_what_is_recorded_of_a_runs_texts_was_sent_and_names_no_question(name):
+    ask = Scripted(agent=[ANSWER], answer_1=[FOUR])
+    bench, _ = await hold(ask, name=name)
+    told = bench.describe(spec(name))
+    sent = json.dumps([messages for _, messages, *_ in ask.asked])
+    for whose in ("agent: system", "agent: each round", "answer"):
+        assert json.dumps(told["texts"][whose])[1:-1] in sent
+    assert "square" not in json.dumps(told)
+
+
 async def test_without_search_models_the_tool_is_not_offered():
     ask = Scripted(agent=[ANSWER], answer_1=[FOUR])
     await hold(ask, experts=["answer-1", "reasoner-1"], retrieval=False)

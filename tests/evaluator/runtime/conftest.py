@@ -101,9 +101,13 @@ class Scripted(Packaged):
     talks: list[Unit] = field(default_factory=list)
     scores: int = 0
     broken_score: str = ""
+    told: dict[str, Any] = field(default_factory=dict)
 
     def list_units(self, spec: EvalRunSpec) -> Listing:
         return Listing(tuple(self.units), "d" * 64)
+
+    def describe(self, spec: EvalRunSpec) -> dict[str, Any]:
+        return self.told
 
     async def converse(self, unit: Unit, spec: EvalRunSpec, ask: Any) -> dict[str, Any]:
         self.talks.append(unit)

@@ -22,6 +22,16 @@ async def test_a_plan_says_units_and_where_they_come_from(make_world, scripted):
     assert provenance["pools"]["pool-a"]["servedModelName"] == "tiny"
 
 
+async def test_a_plan_keeps_what_models_are_told_once_and_nothing_where_nothing_is_told(make_world, scripted):
+    world, benchmark = make_world(), scripted(3)
+    await plan(world.run, benchmark, world.results, NOW)
+    assert world.keys("") == ["manifest.json", "run.json"]
+    for text in ("first", "second"):
+        benchmark.told = {"texts": {"agent": text}}
+        await plan(world.run, benchmark, world.results, NOW)
+    assert world.object("prompts.json") == {"v": 1, "texts": {"agent": "first"}}
+
+
 async def test_a_second_plan_changes_nothing(make_world, scripted):
     world, benchmark = make_world(), scripted(3)
     await plan(world.run, benchmark, world.results, NOW)

@@ -121,6 +121,7 @@ async def test_an_expert_writes_the_agents_turn_and_the_agents_own_text_is_dropp
     assert transcript["messages"][2]["expert"] == "expert-2"
     assert transcript["delegations"] == [{"message": 2, "expert": "expert-2", "said": "Hm."}]
     assert "expert" not in transcript["messages"][4]
+    assert transcript["counts"] == {"call_expert_ok": 1}
     assert Tau2().score(transcript).reward is not None
 
 
@@ -130,12 +131,20 @@ async def test_an_agent_with_experts_cannot_transfer_and_an_expert_can():
         agent=[Reply(None, (call("call_expert", expert="expert-1"),))],
         expert_1=[Reply("Goodbye.")],
     )
-    await converse(ask, spec(experts=["expert-1"]))
+    given = spec(experts=["expert-1"])
+    await converse(ask, given)
     [(_, led, of_agent, _)], [(_, alone, of_expert, _)] = ask.of("agent"), ask.of("expert-1")
     wanted = {"call_expert", "transfer_to_human_agents"}
     assert (wanted & set(of_agent), wanted & set(of_expert)) == ({"call_expert"}, {"transfer_to_human_agents"})
     assert ["call_expert" in m[0]["content"] for m in (led, alone)] == [True, False]
     assert led[1:] == alone[1:], "an expert sees the same conversation"
+    told = Tau2().describe(given)
+    assert (told["texts"]["retail: agent"], told["texts"]["retail: experts"]) == (
+        led[0]["content"],
+        alone[0]["content"],
+    )
+    offered = {whose: [t["function"]["name"] for t in tools] for whose, tools in told["tools"].items()}
+    assert offered == {"retail: agent": of_agent, "retail: experts": of_expert}, "what is recorded is what was sent"
 
 
 async def test_of_several_experts_the_last_one_called_writes_the_turn():

@@ -157,6 +157,7 @@ async def test_tool_errors_are_answers_until_there_are_too_many():
         "Error: Tool 'nope' not found.",
         "Error: RetailTools.calculate() got an unexpected keyword argument 'order_id'",
     ]
+    assert transcript["counts"] == {"calculate_error": 1, "get_order_details_error": 1, "unknown_tool_error": 1}
     assert transcript["termination_reason"] == "user_stop"
     assert Tau2().score(transcript).reward == 0.0
     ended = await converse(Scripted(wrong, [Reply("Hi")]), maxErrors=2)

@@ -179,3 +179,14 @@ def test_units_are_those_of_both_domains_and_trials():
     units = BENCH.list_units(spec()).units
     assert len(units) == 114 + 50
     assert {u.domain for u in units} == {"retail", "airline"}
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+async def test_what_is_recorded_of_a_runs_prompts_is_what_was_sent(strategy):
+    ask, given = Scripted([acts("respond", strategy, content="Hi")], [Reply("Hello."), STOP]), spec(strategy=strategy)
+    await BENCH.converse(Unit("control", "retail", "0", 0), given, ask)
+    told = BENCH.describe(given)
+    agent = next(messages[0]["content"] for role, messages, _ in ask.asked if role == "agent")
+    offered = next(tools for role, _, tools in ask.asked if role == "agent")
+    assert agent.startswith(told["texts"]["retail: agent"])
+    assert told["tools"].get("retail: agent", []) == offered

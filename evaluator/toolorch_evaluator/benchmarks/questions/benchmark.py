@@ -69,6 +69,21 @@ class Questions:
         units = tuple(Unit("control", self.name, i, trial) for i in ids for trial in range(spec.trials))
         return Listing(units, self._loaded().sha256)
 
+    def describe(self, spec: EvalRunSpec) -> dict[str, Any]:
+        """Return the texts around a question, and the agent's tools; no question is among them."""
+        return {
+            "versions": {"prompts": prompts.VERSION},
+            "texts": {
+                "agent: system": prompts.text("system.md"),
+                "agent: each round": prompts.text("choose.md"),
+                "enhance_reasoning": prompts.text("reason.md"),
+                "search": prompts.text(self.rules.query_prompt),
+                "answer": prompts.text("answer.md"),
+                "judge": prompts.text("judge.md"),
+            },
+            "tools": {"agent": list(build_team(spec).schemas())},
+        }
+
     async def converse(self, unit: Unit, spec: EvalRunSpec, ask: Ask) -> dict[str, Any]:
         """Hold the rounds at a question; raises ModelError where a model server fails."""
         question = self._question(unit.task_id)

@@ -19,6 +19,8 @@ from toolorch_evaluator.benchmarks.base import (
 )
 from toolorch_evaluator.benchmarks.tau2 import dataset, prompts
 from toolorch_evaluator.benchmarks.tau2.conversation import Conversation
+from toolorch_evaluator.benchmarks.tau2.counting import count_tools
+from toolorch_evaluator.benchmarks.tau2.described import describe
 from toolorch_evaluator.benchmarks.tau2.judge import build_question, parse_verdicts
 from toolorch_evaluator.benchmarks.tau2.listing import list_units
 from toolorch_evaluator.benchmarks.tau2.scoring import COMPLETED, NL_ASSERTION, score
@@ -35,6 +37,10 @@ class Tau2(Packaged):
         """List variant by variant, domain by domain, task by task, trial by trial; raises ValueError."""
         return list_units(spec, spec.benchmark.domains or dataset.DOMAINS, check_options)
 
+    def describe(self, spec: EvalRunSpec) -> dict[str, Any]:
+        """Return prompts and tools by domain and role."""
+        return describe(spec)
+
     async def converse(self, unit: Unit, spec: EvalRunSpec, ask: Ask) -> dict[str, Any]:
         """Hold the unit's conversation; raises ModelError where a model server, or the simulated user, fails."""
         task = dataset.task(unit.domain, unit.task_id)
@@ -47,6 +53,7 @@ class Tau2(Packaged):
             "trial": unit.trial,
             "seed": setting.seed,
             "steps": conversation.steps,
+            "counts": count_tools(unit.domain, conversation.messages[len(task.history) :], conversation.delegations),
             "profile": spec.benchmark.options.profile or DEFAULT_PROFILE,
             "prompt_version": prompts.VERSION,
             "variant_version": variants.VERSION,

@@ -11,6 +11,7 @@ from toolorch_evaluator.benchmarks import variants
 from toolorch_evaluator.benchmarks.base import Ask, Listing, Packaged, Score
 from toolorch_evaluator.benchmarks.seeds import trial_seed
 from toolorch_evaluator.benchmarks.tau2 import dataset
+from toolorch_evaluator.benchmarks.tau2.counting import count_tools
 from toolorch_evaluator.benchmarks.tau2.listing import list_units
 from toolorch_evaluator.benchmarks.tau2.message import ASSISTANT
 from toolorch_evaluator.benchmarks.tau2.prompts import sha256
@@ -34,6 +35,17 @@ class TauBench(Packaged):
         """List variant by variant, domain by domain, task by task, trial by trial; raises ValueError."""
         return list_units(spec, spec.benchmark.domains or DOMAINS)
 
+    def describe(self, spec: EvalRunSpec) -> dict[str, Any]:
+        """Return prompts and tools by domain and role, without the examples, which are each task's own."""
+        strategy, texts, tools = spec.benchmark.options.strategy or DEFAULT_STRATEGY, variants.describe(spec), {}
+        for domain in spec.benchmark.domains or DOMAINS:
+            offered = tool_schemas(domain, ASSISTANT)
+            texts[f"{domain}: agent"] = prompts.agent_prompt(dataset.policy(domain), strategy, offered, "")
+            if strategy not in TEXT_STRATEGIES:
+                tools[f"{domain}: agent"] = list(offered)
+        texts["user's guidelines"] = prompts.text("user.md")
+        return {"versions": {"prompts": prompts.VERSION, "variants": variants.VERSION}, "texts": texts, "tools": tools}
+
     async def converse(self, unit: Unit, spec: EvalRunSpec, ask: Ask) -> dict[str, Any]:
         """Hold the unit's conversation; raises ModelError where a model server, or the simulated user, fails."""
         task = dataset.task(unit.domain, unit.task_id)
@@ -46,6 +58,7 @@ class TauBench(Packaged):
             "trial": unit.trial,
             "seed": setting.seed,
             "steps": len(conversation.written),
+            "counts": count_tools(unit.domain, conversation.messages, ()),
             "strategy": setting.strategy,
             "prompt_version": prompts.VERSION,
             "variant_version": variants.VERSION,

@@ -27,6 +27,12 @@ def mood(spec: EvalRunSpec, name: str) -> str:
     return "" if name == CONTROL else _framed(text(f"{name}.md"))
 
 
+def describe(spec: EvalRunSpec) -> dict[str, str]:
+    """Return what each variant of the spec adds to the user's prompt, for a run's record; `control` adds nothing."""
+    moods = {name: mood(spec, name) for name in spec.variant_names}
+    return {f"user variant {name}": words for name, words in moods.items() if words}
+
+
 @cache
 def text(name: str) -> str:
     """Return one of the texts beside this module, by its file's name."""
