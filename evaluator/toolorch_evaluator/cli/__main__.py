@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import tempfile
 import uuid
-from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
@@ -14,11 +13,13 @@ import typer
 from rich.console import Console
 
 from toolorch_evaluator.cli.ends import foreseen, until_terminated
-from toolorch_evaluator.cli.errors import BadInputError
+from toolorch_evaluator.cli.pairs import read_pairs
 from toolorch_evaluator.cli.server_verbs import servers
+from toolorch_evaluator.cli.sweep_verb import sweep
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 app.add_typer(servers, name="servers")
+app.command()(sweep)
 
 
 def _show_version(wanted: bool) -> None:
@@ -85,8 +86,8 @@ def run(
             files=tuple(files),
             output=output,
             name=name,
-            endpoints=_pairs("--endpoint", endpoints or ()),
-            api_keys=_pairs("--api-key", api_keys or ()),
+            endpoints=read_pairs("--endpoint", endpoints or ()),
+            api_keys=read_pairs("--api-key", api_keys or ()),
             uid=uuid.uuid4().hex if fresh else "",
             keep_servers=keep_servers,
         )
@@ -162,14 +163,6 @@ def report(
     from toolorch_evaluator.cli.report import ReportRequest, report_and_leave
 
     report_and_leave(ReportRequest(name, output, copy_to, inspect))
-
-
-def _pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
-    """Read repeated NAME=VALUE options."""
-    for text in texts:
-        if not all(text.partition("=")):
-            raise BadInputError([f"{option}: {text!r} must have the form POOL=VALUE"])
-    return dict(text.split("=", 1) for text in texts)
 
 
 def main() -> None:

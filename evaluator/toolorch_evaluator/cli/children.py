@@ -99,6 +99,14 @@ class Children:
         # Python would warn of a program that is left running, which here is meant.
         child.program.returncode = 0
 
+    def guard_over(self, group: int) -> None:
+        """Have a process group that another context started, and let go, end with this one where the command dies."""
+        self._tell(f"+{group}")
+
+    def guard_no_more(self, group: int) -> None:
+        """Forget a group that was guarded over."""
+        self._tell(f"-{group}")
+
     async def stop(self, child: Child) -> int:
         """End a program, SIGTERM first and SIGKILL for its group after the grace, and return its exit code."""
         if not child.has_ended:

@@ -43,7 +43,7 @@ async def carry_out(request: Request, scratch: Path, out: Console, err: Console)
         notes = notes_folder()
         alive = read_notes(notes)
         servers = KeptServers(notes, alive, await answering(alive))
-        setting = _prepare(documents, request, scratch, display.say, servers)
+        setting = prepare(documents, request, scratch, display.say, servers)
         outcome = await run_session(setting, display)
     finally:
         display.close()
@@ -56,10 +56,10 @@ async def carry_out(request: Request, scratch: Path, out: Console, err: Console)
         raise GateBreachedError(f"{outcome.run.metadata.name}: the gate is breached: {gate.message}")
 
 
-def _prepare(
+def prepare(
     documents: RunDocuments, request: Request, scratch: Path, say: Callable[[str], None], servers: KeptServers
 ) -> Setting:
-    """Fit the documents to this machine; what is done differently than in a cluster is said."""
+    """Fit the documents to this machine; what is done differently than in a cluster is said. Raises BadInputError."""
     uid = request.uid or run_uid(documents.run, documents.pools)
     if documents.run.spec.output is not None:
         say(f"spec.output is for a cluster: results go to {request.output}")

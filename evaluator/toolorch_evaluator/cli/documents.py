@@ -33,7 +33,7 @@ class RunDocuments:
 
 
 @dataclass(frozen=True, slots=True)
-class _Read:
+class Read:
     """A valid document and where it stands."""
 
     document: Document
@@ -48,21 +48,23 @@ class _Read:
 def load_run(paths: Sequence[Path], name: str | None = None) -> RunDocuments:
     """Read a run and its pools from files; `name` chooses among several runs. Raises BadInputError."""
     documents = [document for path in paths for document in read_documents(path)]
-    found = _read_references([d for d in documents if _is_reference(d)])
-    read = _validate([d for d in documents if not _is_reference(d)])
-    _refuse_duplicates(read)
+    found = read_references([d for d in documents if is_reference(d)])
+    read = validate([d for d in documents if not is_reference(d)])
+    refuse_duplicates(read)
     chosen = _choose([r for r in read if isinstance(r.model, EvalRun)], name, paths)
-    pools = _pools_of(chosen, [r.model for r in read if isinstance(r.model, ModelPool)])
+    pools = pools_of(chosen, [r.model for r in read if isinstance(r.model, ModelPool)])
     assert isinstance(chosen.model, EvalRun)
     return RunDocuments(chosen.model, pools, found)
 
 
-def _is_reference(document: Document) -> bool:
+def is_reference(document: Document) -> bool:
+    """Tell whether a document is a ConfigMap or a Secret."""
     value = document.value
     return isinstance(value, dict) and value.get("kind") in references.KINDS and value.get("apiVersion") == "v1"
 
 
-def _read_references(documents: Iterable[Document]) -> References:
+def read_references(documents: Iterable[Document]) -> References:
+    """Return the texts of ConfigMaps and Secrets; raises BadInputError."""
     texts: dict[tuple[str, str, str, str], str] = {}
     for document in documents:
         try:
@@ -72,17 +74,18 @@ def _read_references(documents: Iterable[Document]) -> References:
     return References(texts)
 
 
-def _validate(documents: Iterable[Document]) -> list[_Read]:
-    read: list[_Read] = []
+def validate(documents: Iterable[Document]) -> list[Read]:
+    """Return the documents as what they are; raises BadInputError with a sentence for every mistake."""
+    read: list[Read] = []
     sentences: list[str] = []
     for document in documents:
         mistakes = _mistakes_of_head(document)
         if not mistakes:
             model = _KINDS[document.value["kind"]]
             try:
-                read.append(_Read(document, model.model_validate(_without_status(document.value))))
+                read.append(Read(document, model.model_validate(_without_status(document.value))))
             except ValidationError as error:
-                mistakes = [_placed(document, sentence) for sentence in explain(error, model)]
+                mistakes = [placed(document, sentence) for sentence in explain(error, model)]
         sentences += mistakes
     if sentences:
         raise BadInputError(sentences)
@@ -96,7 +99,7 @@ def _mistakes_of_head(document: Document) -> list[str]:
         return [f"{document.at()}: a document is a mapping with apiVersion, kind, metadata and spec"]
     kind, version = value.get("kind"), value.get("apiVersion")
     if kind not in _KINDS:
-        return [f"{document.at('kind')}: kind must be {' or '.join(_KINDS)}, not {kind!r}{_meant(str(kind), _KINDS)}"]
+        return [f"{document.at('kind')}: kind must be {' or '.join(_KINDS)}, not {kind!r}{meant(str(kind), _KINDS)}"]
     if version != API_VERSION:
         return [f"{document.at('apiVersion')}: apiVersion must be {API_VERSION}, not {version!r}"]
     return []
@@ -107,7 +110,7 @@ def _without_status(value: dict[str, Any]) -> dict[str, Any]:
     return {key: part for key, part in value.items() if key != "status"}
 
 
-def _placed(document: Document, sentence: str) -> str:
+def placed(document: Document, sentence: str) -> str:
     """Put file, line, kind and name before a sentence; its first word is the field's path."""
     metadata = document.value.get("metadata")
     name = metadata.get("name", "") if isinstance(metadata, dict) else ""
@@ -115,8 +118,9 @@ def _placed(document: Document, sentence: str) -> str:
     return f"{document.at(sentence.split()[0].rstrip(':;'))}: {subject}: {sentence}"
 
 
-def _refuse_duplicates(read: Sequence[_Read]) -> None:
-    first: dict[tuple[str, str, str], _Read] = {}
+def refuse_duplicates(read: Sequence[Read]) -> None:
+    """Raise BadInputError where two documents are of one kind, namespace and name."""
+    first: dict[tuple[str, str, str], Read] = {}
     sentences = []
     for each in read:
         kind, _, name = each.identity
@@ -128,19 +132,20 @@ def _refuse_duplicates(read: Sequence[_Read]) -> None:
         raise BadInputError(sentences)
 
 
-def _choose(runs: Sequence[_Read], name: str | None, paths: Sequence[Path]) -> _Read:
+def _choose(runs: Sequence[Read], name: str | None, paths: Sequence[Path]) -> Read:
     names = [r.model.metadata.name for r in runs]
     where = ", ".join(map(str, paths))
     if not runs:
         raise BadInputError([f"{where}: no EvalRun document; a run needs exactly one"])
     if name is not None and name not in names:
-        raise BadInputError([f"--name: no EvalRun {name} in {where}{_meant(name, names)} (there: {', '.join(names)})"])
+        raise BadInputError([f"--name: no EvalRun {name} in {where}{meant(name, names)} (there: {', '.join(names)})"])
     if name is None and len(runs) > 1:
         raise BadInputError([f"{where}: {len(runs)} EvalRun documents; choose one with --name: {', '.join(names)}"])
     return runs[0] if name is None else runs[names.index(name)]
 
 
-def _pools_of(chosen: _Read, pools: Sequence[ModelPool]) -> dict[str, ModelPool]:
+def pools_of(chosen: Read, pools: Sequence[ModelPool]) -> dict[str, ModelPool]:
+    """Return the pools that a run's roles name, in the order of roles; raises BadInputError where one is missing."""
     run = chosen.model
     assert isinstance(run, EvalRun)
     namespace = run.metadata.namespace
@@ -154,7 +159,7 @@ def _pools_of(chosen: _Read, pools: Sequence[ModelPool]) -> dict[str, ModelPool]
         if played.pool in elsewhere:
             why = f"ModelPool {played.pool} is in namespace {elsewhere[played.pool]}, and {_OWN_NAMESPACE}"
         else:
-            why = f"there is no ModelPool {played.pool} in the files{_meant(played.pool, by_name)}"
+            why = f"there is no ModelPool {played.pool} in the files{meant(played.pool, by_name)}"
             why += f" (there: {', '.join(by_name) or 'none'})"
         sentences.append(f"{chosen.document.at(field)}: EvalRun {run.metadata.name}: {field}: {why}")
     if sentences:
@@ -162,6 +167,7 @@ def _pools_of(chosen: _Read, pools: Sequence[ModelPool]) -> dict[str, ModelPool]
     return {name: by_name[name] for name in run.spec.roles.pools()}
 
 
-def _meant(name: str, known: Iterable[str]) -> str:
+def meant(name: str, known: Iterable[str]) -> str:
+    """Return the known name that a misspelt one is close to, as the end of a sentence; empty: none."""
     close = difflib.get_close_matches(name, list(known), n=1)
     return f"; did you mean {close[0]}?" if close else ""

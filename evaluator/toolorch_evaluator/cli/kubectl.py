@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ Objects = list[dict[str, Any]]
 _REQUEST_SECONDS = 15
 # A plugin that fetches credentials may take its time before the request.
 _PATIENCE_SECONDS = 60.0
+_SILENCE = "it did not say why"
 
 
 class UnreadableError(Exception):
@@ -33,10 +35,7 @@ class Kubectl:
 
     async def read(self, kinds: str, *selection: str) -> Objects:
         """Return the objects of these kinds, such as "pods" or "pods,jobs"; raises UnreadableError."""
-        place = [f"--namespace={self.namespace}"] if self.namespace else []
-        place += [f"--context={self.context}"] if self.context else []
-        words = ["get", kinds, *selection, "--output=json", f"--request-timeout={_REQUEST_SECONDS}s", *place]
-        code, out, said = await self._call(words)
+        code, out, said = await self._call(["get", kinds, *selection, "--output=json", *self._place()])
         if code:
             raise _explain(kinds, said)
         try:
@@ -44,18 +43,33 @@ class Kubectl:
         except (ValueError, KeyError, TypeError):
             raise UnreadableError(f"kubectl answered for {kinds} with something other than a list") from None
 
-    async def _call(self, words: list[str]) -> tuple[int, bytes, str]:
+    async def apply(self, objects: Sequence[Mapping[str, Any]], manager: str, *, for_real: bool) -> list[str]:
+        """Apply objects on the server's side, or only have it judge them; return its complaints, one each.
+
+        Raises UnreadableError where kubectl itself cannot work.
+        """
+        given = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)}).encode()
+        words = ["apply", "--server-side", f"--field-manager={manager}", "--filename=-", *self._place()]
+        code, _, said = await self._call(words if for_real else [*words, "--dry-run=server"], given)
+        return [line.strip() for line in said.splitlines() if line.strip()] or [_SILENCE] if code else []
+
+    def _place(self) -> list[str]:
+        place = [f"--namespace={self.namespace}"] if self.namespace else []
+        place += [f"--context={self.context}"] if self.context else []
+        return [f"--request-timeout={_REQUEST_SECONDS}s", *place]
+
+    async def _call(self, words: list[str], given: bytes | None = None) -> tuple[int, bytes, str]:
         pipe = asyncio.subprocess.PIPE
         try:
             process = await asyncio.create_subprocess_exec(
-                self.executable, *words, stdin=asyncio.subprocess.DEVNULL, stdout=pipe, stderr=pipe
+                self.executable, *words, stdin=pipe if given else asyncio.subprocess.DEVNULL, stdout=pipe, stderr=pipe
             )
         except OSError as error:
             why = f"{self.executable} cannot be started ({error.strerror})"
             raise UnreadableError(f"{why}: the cluster is read through it, so install it") from None
         try:
             async with asyncio.timeout(_PATIENCE_SECONDS):
-                out, said = await process.communicate()
+                out, said = await process.communicate(given)
         except TimeoutError:
             raise UnreadableError(f"kubectl gave no answer within {_PATIENCE_SECONDS:.0f} s") from None
         finally:
@@ -66,7 +80,7 @@ class Kubectl:
 
 
 def _explain(kinds: str, said: str) -> UnreadableError:
-    last = next((line.strip() for line in reversed(said.splitlines()) if line.strip()), "it did not say why")
+    last = next((line.strip() for line in reversed(said.splitlines()) if line.strip()), _SILENCE)
     if "have a resource type" in last:
         return UnreadableError(f"the cluster knows no {kinds}: install toolorch's chart there first (kubectl: {last})")
     if "(Forbidden)" in last:

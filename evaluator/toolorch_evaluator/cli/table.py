@@ -28,12 +28,11 @@ def render_table(documents: Sequence[Mapping[str, Any]], columns: Sequence[Colum
     return render_rows(header, rows)
 
 
-def render_rows(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+def render_rows(header: Sequence[str], rows: Sequence[Sequence[str]], gap: str = _GAP) -> list[str]:
     """Return header and rows, each column as wide as its widest cell."""
     widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
     return [
-        _GAP.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in [header, *rows]
+        gap.join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in [header, *rows]
     ]
 
 
