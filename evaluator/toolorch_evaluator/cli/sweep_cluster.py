@@ -44,8 +44,9 @@ async def _check_pools(kubectl: Kubectl, documents: SweepDocuments) -> None:
     there = [raw["metadata"]["name"] for raw in await kubectl.read(f"modelpools.{GROUP}")]
     missing = [pool for pool in pools_used(documents.runs) if pool not in there]
     if missing:
-        what = f"on the cluster (there: {', '.join(there) or 'none'}): apply its file first"
-        raise BadInputError([f"there is no ModelPool {pool}{meant(pool, there)} {what}" for pool in missing])
+        known = f"(there: {', '.join(there) or 'none'})"
+        where = "on the cluster, and a sweep applies none"
+        raise BadInputError([f"there is no ModelPool {pool} {where}{meant(pool, there)} {known}" for pool in missing])
 
 
 def _status(name: str, raw: dict[str, object]) -> EvalRunStatus:

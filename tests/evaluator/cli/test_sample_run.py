@@ -85,6 +85,7 @@ def test_the_folder_has_the_layout_of_storage(story):
         "run.json",
         "manifest.json",
         "provenance.json",
+        "prompts.json",
         "results",
         "transcripts",
         "claims",
