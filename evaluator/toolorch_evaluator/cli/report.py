@@ -43,9 +43,9 @@ async def show_report(request: ReportRequest, open_folder: OpenFolder, out: Cons
         uri = find_run(request.run, request.output)
         results = open_folder(uri)
         if request.copy_to is not None:
-            out.print(f"{await _copy(results, request.copy_to)} files in {request.copy_to}", markup=False)
+            say(out, f"{await _copy(results, request.copy_to)} files in {request.copy_to}")
         if request.inspect is not None:
-            out.print(f"{await _write_inspect(uri, results, request.inspect)}", markup=False)
+            say(out, str(await _write_inspect(uri, results, request.inspect)))
         if request.copy_to is None and request.inspect is None:
             await _print(uri, results, out)
     except (StepError, ValueError) as error:
@@ -60,7 +60,12 @@ async def _print(uri: str, results: Results, out: Console) -> None:
     text = body.decode()
     # A terminal gets it set, whoever reads on gets it as it is.
     out.print(Markdown(text) if out.is_terminal else text, markup=False, highlight=False, soft_wrap=not out.is_terminal)
-    out.print(f"report.html: {uri}/report/report.html", markup=False, soft_wrap=True)
+    say(out, f"report.html: {uri}/report/report.html")
+
+
+def say(out: Console, line: str) -> None:
+    """Print a line as it is: a path that is broken in two cannot be copied."""
+    out.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 async def _copy(results: Results, folder: Path) -> int:
