@@ -49,6 +49,19 @@ class Baseline(StatusModel):
     """Why there is none."""
 
 
+# Exact: sums of floats would not be.
+Dollars = Annotated[str, Field(pattern=r"^[0-9]{1,9}(\.[0-9]{1,9})?$")]
+
+
+class Price(StatusModel):
+    """What a model's tokens cost, in USD per million."""
+
+    input: Dollars
+    """Of prompt tokens, as a decimal."""
+    output: Dollars
+    """Of completion tokens."""
+
+
 class RunInput(StatusModel):
     """All that a run's pods are told: INPUT_DIR/run.json."""
 
@@ -62,6 +75,8 @@ class RunInput(StatusModel):
     pools: dict[str, PoolInput]
     baseline: Baseline | None = None
     """None without spec.gate."""
+    prices: dict[str, Price] = Field(default_factory=dict)
+    """By pool; tokens of a pool without one cost nobody knows what."""
     evaluator_image: str = ""
     """Image of the run's own pods with its digest; empty until one has run."""
 

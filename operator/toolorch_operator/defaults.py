@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from toolorch_api.run_input import Price
+
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
@@ -28,5 +30,7 @@ class Defaults:
     """The least time without an ended unit after which a run counts as stalled."""
     run_resources: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """Requests and limits of a run's pods; empty: the built-in ones."""
+    prices: Mapping[str, Price] = field(default_factory=dict)
+    """What tokens cost, by name of a pool or of a model; a pool's own goes first."""
     programs: Mapping[str, str] = field(default_factory=dict)
     """Texts of the programs that a pool's pods run around the model server, by file name."""

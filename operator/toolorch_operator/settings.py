@@ -6,6 +6,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pydantic import TypeAdapter, ValidationError
+
+from toolorch_api.run_input import Price
 from toolorch_operator.defaults import Defaults
 
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
@@ -49,6 +52,7 @@ def parse_settings(environ: Mapping[str, str], programs: Mapping[str, str] | Non
             stall_seconds=_number(environ, "TOOLORCH_STALL_SECONDS", 180, low=10, high=86400),
             run_stall_seconds=_number(environ, "TOOLORCH_RUN_STALL_SECONDS", 600, low=10, high=86400),
             run_resources=_resources(environ, "TOOLORCH_RUN_RESOURCES"),
+            prices=_prices(environ, "TOOLORCH_PRICES"),
             programs=programs or {},
         ),
         resync_seconds=_number(environ, "TOOLORCH_RESYNC_SECONDS", 300, low=10, high=86400),
@@ -93,6 +97,15 @@ def _resources(environ: Mapping[str, str], name: str) -> dict[str, dict[str, str
     if not parts.keys() <= {"requests", "limits"}:
         raise SettingsError(f"{name} must be a JSON object with requests and limits, not {text!r}.")
     return parts
+
+
+def _prices(environ: Mapping[str, str], name: str) -> dict[str, Price]:
+    try:
+        return TypeAdapter(dict[str, Price]).validate_json(_text(environ, name, "{}"))
+    except ValidationError as error:
+        where = ".".join(map(str, error.errors()[0]["loc"])) or "it"
+        wanted = 'a JSON object of {"input": "0.25", "output": "2.00"} by pool or model'
+        raise SettingsError(f"{name} must be {wanted}: {where} is not.") from error
 
 
 def _log_level(environ: Mapping[str, str]) -> str:

@@ -46,7 +46,7 @@ def _add_input(run: EvalRun, observed: ObservedRun, defaults: Defaults, step: St
     output, failed = resolve_output(run, defaults), step.says.get(RunCondition.FAILED)
     if output is None or not all_pools_exist(run, observed) or (failed is not None and failed.truth):
         return step
-    config_map = build_input(run, observed, output.root, spec_hash(run.spec))
+    config_map = build_input(run, observed, output.root, spec_hash(run.spec), defaults.prices)
     if input_config_map(run) in observed.config_maps:
         return replace(step, apply=(config_map, *step.apply))
     return replace(step, create=(config_map, *step.create))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from toolorch_api.evalrun import KIND, EvalRun
 from toolorch_api.meta import LABEL_ATTEMPT, LABEL_STEP, child_labels
+from toolorch_api.run_input import Price
 from toolorch_api.shard import ExitCode, RunInput
 from toolorch_operator.defaults import Defaults
 from toolorch_operator.evalrun.names import attempt_job, input_config_map, plan_job, report_job
@@ -20,6 +22,7 @@ from toolorch_operator.owner import build_owner_reference
 from toolorch_operator.plan import Manifest
 from toolorch_operator.queueing import hold_job, queue_labels
 
+NO_PRICES: Mapping[str, Price] = MappingProxyType({})
 # Restarts of one shard, or of planning and reporting, that are no disruption; Kubernetes doubles the wait from 10 s.
 BACKOFF_LIMIT = 3
 # First match wins: what the cluster or a SIGTERM did costs no retry; what cannot work is not tried again.
@@ -30,8 +33,10 @@ POD_FAILURE_RULES: list[dict[str, Any]] = [
 ]
 
 
-def build_input(run: EvalRun, observed: ObservedRun, root: str, spec_hash: str) -> Manifest:
-    """Return the ConfigMap with run.json, the same text for the same spec, baseline and servers.
+def build_input(
+    run: EvalRun, observed: ObservedRun, root: str, spec_hash: str, prices: Mapping[str, Price] = NO_PRICES
+) -> Manifest:
+    """Return the ConfigMap with run.json, the same text for the same spec, baseline, prices and servers.
 
     That it changes while shards run does them no harm: they look only at how many units may run at once.
     """
@@ -44,6 +49,7 @@ def build_input(run: EvalRun, observed: ObservedRun, root: str, spec_hash: str) 
         root=root,
         pools={name: build_pool_input(observed.pools[name]) for name in run.spec.roles.pools()},
         baseline=observed.baseline,
+        prices=_price_pools(run, observed, prices),
         evaluator_image=find_evaluator_image(observed.pods),
     )
     return {
@@ -52,6 +58,13 @@ def build_input(run: EvalRun, observed: ObservedRun, root: str, spec_hash: str) 
         "metadata": _build_metadata(run, input_config_map(run), {}),
         "data": {"run.json": told.model_dump_json(by_alias=True, exclude_none=True)},
     }
+
+
+def _price_pools(run: EvalRun, observed: ObservedRun, prices: Mapping[str, Price]) -> dict[str, Price]:
+    """Return what tokens cost by pool: under the pool's name, else under its model's."""
+    named = ((pool, (pool, observed.pools[pool].model)) for pool in run.spec.roles.pools())
+    found = ((pool, next((prices[name] for name in names if name in prices), None)) for pool, names in named)
+    return {pool: price for pool, price in found if price is not None}
 
 
 def build_plan_job(run: EvalRun, defaults: Defaults) -> Manifest:

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from toolorch_api.run_input import Price
 from toolorch_api.shard import Progress, RunInput
 from toolorch_operator.evalrun.attempts import split_units
 from toolorch_operator.evalrun.names import attempt_job
@@ -45,6 +46,13 @@ def test_a_pod_reads_from_run_json_what_the_operator_wrote(kit, pools):
     assert told.spec == run.spec
     assert told.pools["user-sim"].external
     assert "apiKey" not in text
+
+
+def test_tokens_of_a_pool_cost_what_its_name_says_else_its_models(kit, pools):
+    cheap, dear = Price(input="0.25", output="2.00"), Price(input="3", output="15")
+    prices = {"m/user-sim": cheap, "m/orchestrator": cheap, "orchestrator": dear, "another": dear}
+    text = build_input(kit.run(), ObservedRun(pools=pools), "s3://x", "h", prices)["data"]["run.json"]
+    assert RunInput.model_validate_json(text).prices == {"orchestrator": dear, "user-sim": cheap}
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from toolorch_api.run_input import Price
 from toolorch_operator.settings import SettingsError, parse_settings
 
 
@@ -72,6 +73,22 @@ def test_the_resources_of_runs_are_taken_as_the_chart_writes_them():
     text = '{"requests": {"cpu": 1}, "limits": {"memory": "2Gi"}}'
     settings = parse_settings({"TOOLORCH_RUN_RESOURCES": text})
     assert settings.defaults.run_resources == {"requests": {"cpu": "1"}, "limits": {"memory": "2Gi"}}
+
+
+def test_prices_are_taken_as_the_chart_writes_them():
+    text = '{"Qwen/Qwen3-8B": {"input": "0.25", "output": "2"}}'
+    assert parse_settings({"TOOLORCH_PRICES": text}).defaults.prices == {
+        "Qwen/Qwen3-8B": Price(input="0.25", output="2")
+    }
+    assert parse_settings({}).defaults.prices == {}
+
+
+@pytest.mark.parametrize(
+    "text", ["2", "[]", '{"a": "2"}', '{"a": {"input": "2"}}', '{"a": {"input": "2", "output": "-1"}}']
+)
+def test_prices_that_are_none_are_refused(text):
+    with pytest.raises(SettingsError, match="TOOLORCH_PRICES must be a JSON object"):
+        parse_settings({"TOOLORCH_PRICES": text})
 
 
 @pytest.mark.parametrize("text", ["2Gi", "[]", '{"limit": {"memory": "2Gi"}}', '{"limits": "2Gi"}'])
