@@ -34,6 +34,8 @@ class Result(StatusModel):
     reward: float | None = None
     reward_breakdown: dict[str, float] = Field(default_factory=dict)
     termination_reason: str = ""
+    profile: str = ""
+    """Whose rules it was held and graded by, where the benchmark has several."""
     cause: str = ""
     """Cause of an infra error, such as model_unreachable or unit_deadline."""
     message: str = ""

@@ -84,6 +84,7 @@ class Outcome:
     message: str = ""
     counts: Mapping[str, int] | None = None
     verdict: Mapping[str, Any] | None = None
+    profile: str = ""
 
 
 def pack(conversation: Conversation) -> bytes:
@@ -107,11 +108,12 @@ def grade(conversation: Conversation, score: Score) -> Outcome:
     transcript = conversation.transcript
     ended = str(transcript.get("termination_reason", ""))
     counts, verdict = transcript.get("counts"), transcript.get("verdict")
+    profile = str(transcript.get("profile") or "")
     if score.reward is None:
         why = score.error or "the benchmark gave no reward"
-        return Outcome(UnitStatus.INFRA_ERROR, None, None, ended, "grading_failed", why, counts, verdict)
+        return Outcome(UnitStatus.INFRA_ERROR, None, None, ended, "grading_failed", why, counts, verdict, profile)
     status = UnitStatus.PASSED if score.reward >= PASS_MARK else UnitStatus.FAILED
-    return Outcome(status, score.reward, score.breakdown, ended, counts=counts, verdict=verdict)
+    return Outcome(status, score.reward, score.breakdown, ended, counts=counts, verdict=verdict, profile=profile)
 
 
 def lost(reason: str, message: str) -> Outcome:
@@ -160,6 +162,7 @@ def build_result(unit: Unit, outcome: Outcome, evidence: Evidence, shard: int) -
         cause=outcome.cause,
         message=outcome.message[:1000],
         verdict=dict(outcome.verdict or {}),
+        profile=outcome.profile,
         shard=shard,
         **dict(known),
     )

@@ -191,6 +191,12 @@ def disturbed():
     return conversation
 
 
+@pytest.fixture(scope="session", name="random_call")
+def random_call_of():
+    """The builder of a call: domain and random generator in; name, arguments and side out."""
+    return random_call
+
+
 if __name__ == "__main__":
     for seed in range(int(sys.argv[1])):
         for domain in dataset.DOMAINS:

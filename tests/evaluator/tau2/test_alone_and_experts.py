@@ -93,12 +93,12 @@ async def test_alone_words_without_a_tool_call_are_the_agents_error():
     ("given", "words"),
     [
         (spec(solo=True), "retail has no policy for an agent that works alone"),
-        (spec(domains=["mock"], solo=True), "has a conversation before it"),
+        (spec(domains=["mock"], solo=True), "asks for no action"),
         (spec(policy="workflow"), "workflow is for telecom"),
         (spec(judgeAssertions=True), "set roles.judge"),
         (spec(profile="tau2-v1", domains=["retail", "telecom"]), "tau2-v1 has no data for retail"),
     ],
-    ids=["retail alone", "a task that begins in the middle", "a workflow without telecom", "no judge", "v1 of retail"],
+    ids=["retail alone", "a task of talk alone", "a workflow without telecom", "no judge", "v1 of retail"],
 )
 def test_options_that_do_not_fit_the_tasks_are_refused_when_the_run_is_planned(given, words):
     with pytest.raises(ValueError, match=words):
@@ -153,10 +153,11 @@ async def test_of_several_experts_the_last_one_called_writes_the_turn():
     assert (await converse(ask, spec(experts=["expert-1", "expert-2"])))["messages"][2]["expert"] == "expert-2"
 
 
-async def test_an_expert_that_nobody_has_is_an_error_that_the_agent_reads():
+@pytest.mark.parametrize("named", ["expert-9", ["expert-1"], None])
+async def test_an_expert_that_nobody_has_is_an_error_that_the_agent_reads(named):
     ask = Scripted(
         user=[Reply("Hello."), STOP],
-        agent=[Reply(None, (call("call_expert", expert="expert-9"),)), Reply("Sorry.")],
+        agent=[Reply(None, (call("call_expert", expert=named),)), Reply("Sorry.")],
     )
     transcript = await converse(ask, spec(experts=["expert-1"]))
     assert transcript["messages"][3]["error"] is True

@@ -32,10 +32,19 @@ def solo_tools(domain: str) -> tuple[dict[str, Any], ...]:
 
 def check_solo(task: Task) -> None:
     """Raise ValueError for a task that cannot be worked on alone."""
-    spoken = [m for m in task.history if m.role == USER or (m.role == ASSISTANT and not m.calls)]
-    if not task.ticket or spoken:
-        why = "has a conversation before it" if spoken else "has no ticket"
+    if why := _obstacle(task):
         raise ValueError(f"task {task.id!r} of {task.domain} cannot be done solo: it {why}")
+
+
+def _obstacle(task: Task) -> str:
+    if any(m.role == USER or (m.role == ASSISTANT and not m.calls) for m in task.history):
+        return "has a conversation before it"
+    if not task.ticket:
+        return "has no ticket"
+    begun = task.history or task.updates or task.initial_calls
+    acts = task.criteria is not None and task.criteria.actions
+    # As upstream has it: a task that starts from the domain's own state and expects no action is one of talk.
+    return "" if begun or acts else "asks for no action"
 
 
 def last_message(reply: Reply) -> Message | None:

@@ -24,12 +24,12 @@ from toolorch_evaluator.benchmarks.tau2.described import describe
 from toolorch_evaluator.benchmarks.tau2.judge import build_question, parse_verdicts
 from toolorch_evaluator.benchmarks.tau2.listing import list_units
 from toolorch_evaluator.benchmarks.tau2.scoring import COMPLETED, NL_ASSERTION, score
-from toolorch_evaluator.benchmarks.tau2.setting import DEFAULT_PROFILE, build_setting, check_options
+from toolorch_evaluator.benchmarks.tau2.setting import build_setting, check_options
 from toolorch_evaluator.benchmarks.tau2.transcript import dump_transcript, parse_transcript
 
 
 class Tau2(Packaged):
-    """The benchmark `tau2`, by the rules of τ²-bench v0.2.0."""
+    """The benchmark `tau2`, by the rules of τ²-bench v0.2.0, or of v1 where the spec's profile says so."""
 
     name = "tau2"
 
@@ -54,7 +54,7 @@ class Tau2(Packaged):
             "seed": setting.seed,
             "steps": conversation.steps,
             "counts": count_tools(unit.domain, conversation.messages[len(task.history) :], conversation.delegations),
-            "profile": spec.benchmark.options.profile or DEFAULT_PROFILE,
+            "profile": setting.rules.profile,
             "prompt_version": prompts.VERSION,
             "variant_version": variants.VERSION,
             "user_prompt_sha256": prompts.sha256(setting.user_prompt),
@@ -83,4 +83,6 @@ class Tau2(Packaged):
         """Grade a transcript, with a judge's verdict in `verdict` where there is one; raises ValueError."""
         parsed = parse_transcript(transcript)
         met = (transcript.get("verdict") or {}).get("met")
-        return score(parsed.task, parsed.termination_reason, parsed.messages, solo=parsed.solo, met=met)
+        return score(
+            parsed.task, parsed.termination_reason, parsed.messages, solo=parsed.solo, met=met, rules=parsed.rules
+        )

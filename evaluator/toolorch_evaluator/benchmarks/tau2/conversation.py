@@ -1,14 +1,14 @@
 """The conversation of a unit: agent, user and environment take turns, one message per step, until one of them ends it.
 
-Rules of τ²-bench v0.2.0, with what it leaves open decided here:
+Rules of τ²-bench v0.2.0, with what it leaves open decided here; where v1 differs, rules.py says so:
 
 - The agent's fixed greeting comes first; it is no step, and the agent's model is not shown it. Every later hop is one
   step: a message of the agent or of the user, or all tool answers to one message. A message with tool calls goes to the
   environment, whatever text it has beside them, and the answers go back to who asked. At `max_steps` the conversation
   ends as `max_steps`, even where the user stopped in that very step.
 - A stop mark in a user's message without tool calls ends it as `user_stop`.
-- `max_errors` counts all tool errors of the conversation. v0.2.0 has the setting and never counts; later versions count
-  like this.
+- `max_errors` counts all tool errors since the task's history. v0.2.0 has the setting and never counts; later versions
+  count like this.
 - An empty reply, or one that cannot be decoded, stops v0.2.0's run without a result. Here the agent's is its own doing:
   `agent_error`, which scores 0. The user's is not the agent's doing: an infra error, never a score.
 - A conversation that outgrows a model's context ends as `context_window_exceeded`.
@@ -28,6 +28,7 @@ from toolorch_evaluator.benchmarks.tau2.environment import Environment
 from toolorch_evaluator.benchmarks.tau2.experts import Team
 from toolorch_evaluator.benchmarks.tau2.message import ASSISTANT, TOOL, USER, Call, Message
 from toolorch_evaluator.benchmarks.tau2.prompts import GREETING
+from toolorch_evaluator.benchmarks.tau2.rules import DEFAULT_RULES, Rules
 from toolorch_evaluator.benchmarks.tau2.schemas import tool_schemas
 from toolorch_evaluator.benchmarks.tau2.task import Task
 from toolorch_evaluator.benchmarks.tau2.views import agent_view, user_view
@@ -52,6 +53,7 @@ class Setting:
     experts: Mapping[str, str] = field(default_factory=dict)
     """What the agent is told of each expert, by name."""
     expert_prompt: str = ""
+    rules: Rules = DEFAULT_RULES
 
 
 @dataclass(slots=True)
@@ -86,11 +88,15 @@ class Conversation:
         while self.ended is None:
             await self._step(environment)
             self.steps += 1
-            if self.steps >= self.setting.max_steps:
-                self.ended = "max_steps"
-            if sum(m.error for m in self.messages) >= self.setting.max_errors:
-                self.ended = "too_many_errors"
+            if self.setting.rules.may_end(self.messages[-1]):
+                self._check_limits()
         return self.ended
+
+    def _check_limits(self) -> None:
+        if self.steps >= self.setting.max_steps:
+            self.ended = "max_steps"
+        if sum(m.error for m in self.messages[len(self.task.history) :]) >= self.setting.max_errors:
+            self.ended = "too_many_errors"
 
     def _open(self, environment: Environment) -> None:
         self.messages = list(self.task.history) or ([] if self.setting.solo else [Message(ASSISTANT, GREETING)])
@@ -133,7 +139,8 @@ class Conversation:
 
     async def _agents_turn(self) -> Message:
         greeted = not self.task.history and not self.setting.solo
-        turn = await self._team.speak(agent_view(self.messages[1:] if greeted else self.messages))
+        unseen = 1 if greeted and not self.setting.rules.shows_greeting else 0
+        turn = await self._team.speak(agent_view(self.messages[unseen:]))
         if turn.expert:
             self.delegations.append({"message": len(self.messages), "expert": turn.expert, "said": turn.said})
         stop = last_message(turn.reply) if self.setting.solo else None

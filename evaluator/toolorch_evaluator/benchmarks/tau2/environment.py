@@ -65,6 +65,8 @@ class Environment:
         for name, text in RESERVED.items():
             if name in call.arguments:
                 raise TypeError(f"{text} '{name}'")
+        if self._solo and call.requestor == USER:
+            raise ValueError("User tool calls are not allowed in solo mode")
         side = self._sides.get(self._owner(call))
         if side is None:
             raise ValueError("User tools not available")

@@ -79,9 +79,9 @@ class Team:
         own = await self._ask("agent", self.agent_prompt, history, agent_tools(self.desk, self.experts))
         # As in ToolOrchestra, of several calls the last one counts; a name that nobody has goes to the environment.
         named = [call.arguments.get("expert") for call in own.tool_calls if call.name == CALL][-1:]
-        if not named or named[0] not in self.experts:
+        expert = named[0] if named else None
+        if not isinstance(expert, str) or expert not in self.experts:
             return Turn(own)
-        expert = str(named[0])
         return Turn(await self._ask(expert, self.expert_prompt, history, self.desk), expert, own.content)
 
     async def _ask(self, role: str, prompt: str, history: Sequence[Mapping[str, Any]], tools: Tools) -> Reply:

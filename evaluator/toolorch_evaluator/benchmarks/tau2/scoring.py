@@ -2,6 +2,7 @@
 
 A transcript is replayed in a fresh environment, and every tool's answer must equal the recorded one; where it does not,
 or an assertion raises, upstream's evaluator raises, and here the transcript counts as one that cannot be graded.
+By v1's rules only tools that write are replayed.
 
 Not followed: v0.2.0 keeps the phone's default VPN in a class, so that a VPN broken in one task stays broken in the
 tasks that the same process grades later. Here every world has its own.
@@ -18,6 +19,7 @@ from typing import Any
 from toolorch_evaluator.benchmarks.base import Score
 from toolorch_evaluator.benchmarks.tau2.environment import Environment
 from toolorch_evaluator.benchmarks.tau2.message import ASSISTANT, TOOL, USER, Call, Message
+from toolorch_evaluator.benchmarks.tau2.rules import DEFAULT_RULES, Rules
 from toolorch_evaluator.benchmarks.tau2.task import Action, Criteria, Task
 
 # Ends at which the conversation itself came to rest; after any other there is nothing to grade but the failure.
@@ -38,6 +40,7 @@ def score(
     *,
     solo: bool = False,
     met: Sequence[bool] | None = None,
+    rules: Rules = DEFAULT_RULES,
 ) -> Score:
     """Grade a transcript; the breakdown's keys are the reward types of the task's basis.
 
@@ -49,7 +52,7 @@ def score(
     if task.criteria is None:
         return Score(1.0)
     try:
-        parts = _parts(task, task.criteria, messages, solo)
+        parts = _parts(task, task.criteria, messages, solo, rules)
         parts |= _statements_part(task.criteria, met)
     except UngradableError as error:
         return Score(None, error=str(error))
@@ -66,8 +69,8 @@ def _statements_part(criteria: Criteria, met: Sequence[bool] | None) -> dict[str
     return {NL_ASSERTION: 1.0}
 
 
-def _parts(task: Task, criteria: Criteria, messages: Sequence[Message], solo: bool) -> dict[str, float]:
-    parts = _environment_parts(task, criteria, messages, solo)
+def _parts(task: Task, criteria: Criteria, messages: Sequence[Message], solo: bool, rules: Rules) -> dict[str, float]:
+    parts = _environment_parts(task, criteria, messages, solo, rules)
     if "ACTION" in criteria.basis:
         parts["ACTION"] = float(_all_matched(criteria.actions or (), messages))
     if "COMMUNICATE" in criteria.basis:
@@ -75,19 +78,25 @@ def _parts(task: Task, criteria: Criteria, messages: Sequence[Message], solo: bo
     return parts
 
 
-def _environment_parts(task: Task, criteria: Criteria, messages: Sequence[Message], solo: bool) -> dict[str, float]:
+def _environment_parts(
+    task: Task, criteria: Criteria, messages: Sequence[Message], solo: bool, rules: Rules
+) -> dict[str, float]:
     if criteria.actions is None and criteria.assertions is None:
         return {}
-    replayed = _replay(task, messages, solo)
+    replayed = _replay(task, messages, solo, rules)
     same = replayed.state() == _reference(task, criteria.actions or ()).state()
     met = _all_met(replayed, criteria)
     parts = {"DB": float(same), "ENV_ASSERTION": float(met)}
     return {name: value for name, value in parts.items() if name in criteria.basis}
 
 
-def _replay(task: Task, messages: Sequence[Message], solo: bool) -> Environment:
+def _replay(task: Task, messages: Sequence[Message], solo: bool, rules: Rules) -> Environment:
+    if solo and any(m.role == USER for m in messages):
+        raise UngradableError("a user speaks, and the agent worked alone")
     environment = Environment(task, solo)
     for call, recorded in _answered_calls(messages):
+        if not rules.replays(task.domain, call.name):
+            continue
         answer = environment.answer(call)
         if _content(answer) != _content(recorded):
             raise UngradableError(

@@ -13,11 +13,10 @@ from toolorch_evaluator.benchmarks.tau2.alone import check_solo
 from toolorch_evaluator.benchmarks.tau2.conversation import MAX_ERRORS, MAX_STEPS, Setting
 from toolorch_evaluator.benchmarks.tau2.experts import describe_experts
 from toolorch_evaluator.benchmarks.tau2.message import USER
+from toolorch_evaluator.benchmarks.tau2.rules import V1, rules_of
 from toolorch_evaluator.benchmarks.tau2.schemas import tool_schemas
 from toolorch_evaluator.benchmarks.tau2.scoring import NL_ASSERTION
 from toolorch_evaluator.benchmarks.tau2.task import Task
-
-DEFAULT_PROFILE = "tau2-v0.2"
 
 
 def check_options(spec: EvalRunSpec, tasks: Sequence[Task]) -> tuple[str, bool]:
@@ -54,6 +53,7 @@ def build_setting(unit: Unit, spec: EvalRunSpec, task: Task) -> Setting:
         solo=solo,
         experts=experts,
         expert_prompt=_agent_prompt(policy, task, solo, leads_experts=False),
+        rules=rules_of(options.profile),
     )
 
 
@@ -73,9 +73,10 @@ def _user_prompt(spec: EvalRunSpec, unit: Unit, task: Task) -> str:
 
 
 def _check_profile(spec: EvalRunSpec, tasks: Sequence[Task]) -> None:
-    if spec.benchmark.options.profile != "tau2-v1":
+    if spec.benchmark.options.profile != V1:
         return
-    # The packaged tasks of these domains are those of v0.2; v1 edited their texts, actions and reward basis.
+    # The packaged tasks of these domains are those of v0.2; v1 edited their texts, actions and reward basis. Telecom's
+    # are the same in both, and mock's are v1's already.
     older = sorted({task.domain for task in tasks} & {"retail", "airline"})
     if older:
         raise ValueError(

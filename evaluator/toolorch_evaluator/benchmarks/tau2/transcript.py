@@ -8,6 +8,7 @@ from typing import Any
 
 from toolorch_evaluator.benchmarks.tau2.dataset import task
 from toolorch_evaluator.benchmarks.tau2.message import Message, dump_message, parse_message
+from toolorch_evaluator.benchmarks.tau2.rules import DEFAULT_RULES, Rules, rules_of
 from toolorch_evaluator.benchmarks.tau2.task import Task
 
 # v0.2.0's, then this project's, then those of later versions: all that a transcript may end with.
@@ -26,6 +27,7 @@ class Transcript:
     termination_reason: str
     messages: tuple[Message, ...]
     solo: bool = False
+    rules: Rules = DEFAULT_RULES
 
 
 def parse_transcript(row: Any) -> Transcript:
@@ -38,7 +40,8 @@ def parse_transcript(row: Any) -> Transcript:
     messages = row.get("messages")
     if not isinstance(messages, list):
         raise ValueError("a transcript needs messages, as a list")
-    return Transcript(task(domain, task_id), reason, tuple(_numbered(messages)), row.get("solo") is True)
+    rules = rules_of(row.get("profile"))
+    return Transcript(task(domain, task_id), reason, tuple(_numbered(messages)), row.get("solo") is True, rules)
 
 
 def dump_transcript(task: Task, termination_reason: str, messages: Sequence[Message]) -> dict[str, Any]:
