@@ -201,3 +201,52 @@ def test_a_skilled_model_plays_its_units_as_the_oracle_and_others_idly(skilled):
 @pytest.mark.parametrize("name", ["mock/orcale", "mock/skill-101", "mock/skill-", "mock/"])
 def test_an_unknown_mock_model_is_not_found(name):
     assert find_model(name) is None
+
+
+WRITTEN = [
+    {"role": "system", "content": "policy\n\nAction:\n{...}"},
+    {"role": "user", "content": "My parcel is late."},
+]
+
+
+@pytest.mark.parametrize("form", ["", "Thought:\n<one line>\n"])
+def test_where_no_tools_are_offered_and_actions_are_asked_for_the_oracle_writes_them(form):
+    messages = [{"role": "system", "content": f"policy\n\n{form}Action:\n{{...}}"}, WRITTEN[1]]
+    actions = []
+    for _ in range(3):
+        text = answer_oracle(Turn(messages, {}, None, reference_of("aa", "1628"))).text or ""
+        assert text.startswith("Thought:" if form else "Action:")
+        actions.append(json.loads(text.rpartition("Action:")[2]))
+        messages += [{"role": "assistant", "content": text}, {"role": "user", "content": "API output: Error: no"}]
+    assert actions[:2] == [{"name": f"step_{i}", "arguments": {"i": i}} for i in range(2)]
+    assert actions[2]["name"] == "respond"
+    assert "1628" in actions[2]["arguments"]["content"]
+
+
+def test_the_first_turn_of_every_second_unit_goes_to_an_expert_each_as_often():
+    offered = {"parameters": {"properties": {"expert": {"enum": ["expert-1", "expert-2"]}}}}
+    tools, called = {"call_expert": offered, "step_0": {}}, []
+    for i in range(200):
+        caller = Caller(f"control/retail/{i}/0", "retail", str(i), "agent", 1)
+        call = answer_oracle(Turn(WRITTEN[1:], tools, caller, reference_of("a"))).call
+        assert call is not None
+        called.append(call.arguments.get("expert"))
+    assert {name: 35 < called.count(name) < 65 for name in ("expert-1", "expert-2")} == {
+        "expert-1": True,
+        "expert-2": True,
+    }
+    assert 80 < called.count(None) < 120
+
+
+def test_an_expert_leads_nobody_and_the_agent_goes_on_where_it_ended():
+    offered = {"parameters": {"properties": {"expert": {"enum": ["expert-1"]}}}}
+    function = {"name": "step_0", "arguments": "{}"}
+    later = [*WRITTEN[1:], {"role": "assistant", "tool_calls": [{"id": "x", "function": function}]}]
+    for i in range(8):
+        caller = Caller(f"control/retail/{i}/0", "retail", str(i), "agent", 2)
+        own = answer_oracle(Turn(later, {"call_expert": offered, "step_1": {}}, caller, reference_of("aa"))).call
+        assert own is not None
+        assert own.name == "step_1"
+        theirs = answer_oracle(Turn(WRITTEN[1:], {"step_0": {}}, caller, reference_of("a"))).call
+        assert theirs is not None
+        assert theirs.name == "step_0"
