@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import socket
 import sys
 import time
 import uuid
@@ -14,6 +15,7 @@ import httpx
 
 from toolorch_operator import programs
 from toolorch_operator.cluster import Cluster, connect
+from toolorch_operator.elector import Alone, Elector
 from toolorch_operator.lifecycle import Operator
 from toolorch_operator.logs import configure_logs
 from toolorch_operator.metrics import Metrics
@@ -25,7 +27,7 @@ from toolorch_operator.workqueue import WorkQueue
 
 
 def main() -> None:
-    """Run the operator until SIGTERM; exit code 2 where the environment cannot work, 1 where a watcher died."""
+    """Run the operator until SIGTERM; exit code 2: the environment cannot work, 1: a part died, or the lease is lost."""
     try:
         settings = parse_settings(os.environ, programs.sources())
     except SettingsError as error:
@@ -37,7 +39,11 @@ def main() -> None:
 
 async def _run(settings: Settings) -> int:
     metrics = Metrics()
-    cluster = Cluster(await connect(settings.kubeconfig, in_cluster=settings.in_cluster), metrics)
+    configuration = await connect(settings.kubeconfig, in_cluster=settings.in_cluster)
+    # The lease has connections of its own: requests that hang must not keep it waiting.
+    leases = Cluster(configuration, metrics)
+    elector = _build_elector(settings, leases, metrics)
+    cluster = Cluster(configuration, metrics, elector.check)
     try:
         # Model servers are reached as they are: a proxy for the world outside knows no pod.
         async with (
@@ -62,13 +68,28 @@ async def _run(settings: Settings) -> int:
                 prober,
                 settings.watch_namespace,
                 queue.add,
+                elector.check,
             )
             try:
-                return await Operator(settings, world, queue).run()
+                return await Operator(settings, world, queue, elector).run()
             finally:
                 await prober.close()
     finally:
         await cluster.close()
+        await leases.close()
+
+
+def _build_elector(settings: Settings, leases: Cluster, metrics: Metrics) -> Elector | Alone:
+    if not settings.leader_election:
+        return Alone(metrics)
+    # In a pod, that pod: its container starts again under the same name, and goes on with its own lease at once.
+    identity = settings.identity or f"{socket.gethostname()}_{uuid.uuid4()}"
+    return Elector(leases, settings.namespace, settings.lease_name, identity, _uptime, metrics)
+
+
+def _uptime() -> float:
+    # Goes on while the machine sleeps, as the lease does; where there is no such clock, the usual one.
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 def _now() -> datetime:

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
@@ -20,6 +19,7 @@ from kubernetes.aio.client.configuration import Configuration
 
 from toolorch_api.meta import FIELD_MANAGER
 from toolorch_operator.answers import name_answer, parse_error
+from toolorch_operator.credentials import Credentials
 from toolorch_operator.errors import Conflict, NotFound, Unavailable
 from toolorch_operator.metrics import Metrics
 from toolorch_operator.plan import Ref
@@ -33,18 +33,6 @@ PAGE = 500
 JSON_TYPE, MERGE_TYPE, APPLY_TYPE = "application/json", "application/merge-patch+json", "application/apply-patch+yaml"
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """Where the API server is and how to prove who asks; a token is read afresh each time."""
-
-    server: str
-    ca_path: str | None = None
-    insecure: bool = False
-    token: str | None = None
-    certificate_path: str | None = None
-    private_key_path: str | None = None
-
-
 async def connect(kubeconfig: str, *, in_cluster: bool) -> Configuration:
     """Return the client configuration: an explicit kubeconfig wins over the service account, that over the home's."""
     configuration = Configuration()
@@ -56,12 +44,18 @@ async def connect(kubeconfig: str, *, in_cluster: bool) -> Configuration:
 
 
 class Cluster:
-    """Typed requests to one API server; raises ClusterError, and nothing else, where one fails."""
+    """Typed requests to one API server; raises ClusterError, and nothing else, where one fails.
 
-    def __init__(self, configuration: Configuration, metrics: Metrics) -> None:
+    `check` is asked before each write, and raises where it must not be done.
+    """
+
+    def __init__(
+        self, configuration: Configuration, metrics: Metrics, check: Callable[[], None] = lambda: None
+    ) -> None:
         self._api = ApiClient(configuration)
         self._api.user_agent = FIELD_MANAGER
         self._metrics = metrics
+        self._check = check
 
     async def close(self) -> None:
         """Close all connections."""
@@ -124,11 +118,15 @@ class Cluster:
         with suppress(NotFound):
             await self._request("delete", "DELETE", resource, resource.path(namespace, ref.name), body=body)
 
+    async def replace(self, manifest: Mapping[str, Any], subresource: str = "") -> dict[str, Any]:
+        """Replace an object as it was read; raise Conflict where it has changed since."""
+        meta, resource = manifest["metadata"], BY_KIND[manifest["kind"]]
+        path = resource.path(meta["namespace"], meta["name"], subresource)
+        return await self._request("update", "PUT", resource, path, body=manifest, subresource=subresource)
+
     async def write_status(self, manifest: Mapping[str, Any], status: Mapping[str, Any]) -> dict[str, Any]:
         """Replace the status of an object as it was read; raise Conflict where it has changed since."""
-        meta, resource, body = manifest["metadata"], BY_KIND[manifest["kind"]], {**manifest, "status": status}
-        path = resource.path(meta["namespace"], meta["name"], "status")
-        return await self._request("update", "PUT", resource, path, body=body, subresource="status")
+        return await self.replace({**manifest, "status": status}, "status")
 
     async def merge(self, resource: Resource, namespace: str, name: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Change fields of an object by a JSON merge patch."""
@@ -161,6 +159,8 @@ class Cluster:
         type_: str = JSON_TYPE,
         subresource: str = "",
     ) -> dict[str, Any]:
+        if method != "GET":
+            self._check()
         label = f"{resource.plural}/{subresource}" if subresource else resource.plural
         typed = {"Content-Type": type_}
         code, headers, text = await self._send(verb, label, method, path, query=query, body=body, more=typed)

@@ -1,6 +1,7 @@
 """The errors of the edges; the queue catches them once and turns them into a later try. PURE.
 
 EdgeError
+├── NotLeading            another operator may lead: nothing may be written
 ├── ClusterError          the API server
 │   ├── NotFound          404: the object is gone
 │   ├── Conflict          409: somebody else wrote; read again
@@ -27,6 +28,10 @@ class EdgeError(Exception):
     def reason(self) -> str:
         """Short name for metrics and logs."""
         return type(self).__name__
+
+
+class NotLeading(EdgeError):
+    """This operator may write nothing: another may lead."""
 
 
 class ClusterError(EdgeError):

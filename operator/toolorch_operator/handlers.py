@@ -13,7 +13,7 @@ from typing import Any
 
 import kopf
 
-from toolorch_operator.cluster import Credentials
+from toolorch_operator.credentials import Credentials
 from toolorch_operator.resources import CHILDREN, MANAGED_SELECTOR, OWNERS, Resource
 from toolorch_operator.watch import Watch
 

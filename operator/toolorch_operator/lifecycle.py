@@ -1,14 +1,21 @@
-"""The life of one operator: start workers, resync, probes and watch; on SIGTERM let running reconciles end. EDGE."""
+"""The life of one operator: wait to lead, start workers, resync and watch; on SIGTERM let running reconciles end. EDGE.
+
+One that loses the lease ends its process at once: whatever it remembers may be wrong by the time that it leads again.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import signal
+from collections.abc import Callable
+from typing import Protocol
 
 import structlog
 from aiohttp import web
 
+from toolorch_operator.elector import Alone, Elector
 from toolorch_operator.errors import EdgeError
 from toolorch_operator.handlers import build_registry, run_watch
 from toolorch_operator.owner import Key
@@ -33,52 +40,104 @@ KOPF_SETUP_SECONDS = 0.1
 log = structlog.get_logger("operator")
 
 
-class Operator:
-    """One operator that runs once."""
+class Watching(Protocol):
+    """How a leader watches."""
 
-    def __init__(self, settings: Settings, world: World, queue: WorkQueue) -> None:
+    async def __call__(self, events: Watch, on_ready: Callable[[], None], stop: asyncio.Event) -> None:
+        """Watch until `stop` is set, and call `on_ready` once that has begun; raise where a watcher dies."""
+
+
+class Operator:
+    """One operator that runs once; `abort` ends the process on the spot, with an exit code."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        world: World,
+        queue: WorkQueue,
+        elector: Elector | Alone,
+        watching: Watching | None = None,
+        abort: Callable[[int], None] = os._exit,
+    ) -> None:
         self._settings = settings
         self._world = world
         self._queue = queue
+        self._elector = elector
+        self._watch_events = watching or self._watch_cluster
+        self._abort = abort
         self._stop = asyncio.Event()
         self._watching = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self.port = 0
         """Port of the probes, once it runs."""
 
+    def stop(self) -> None:
+        """Have it end in order."""
+        self._stop.set()
+
     async def run(self) -> int:
-        """Run until SIGTERM or SIGINT (0), or until a part of it dies (1)."""
-        # Started before the watch: kopf ends by cancelling whatever task is younger than itself.
-        workers = [asyncio.create_task(self._work()) for _ in range(WORKERS)]
-        stopping = asyncio.create_task(self._take_signals())
-        self._tasks = [*workers, asyncio.create_task(self._resync())]
+        """Run until SIGTERM or SIGINT (0), or until a part of it dies or another may lead (1)."""
         runner = await self._serve()
-        await self._await_kinds()
+        self._take_signals()
+        stopping = asyncio.create_task(_wait_for(self._stop))
+        campaign = asyncio.create_task(self._elector.acquire())
+        await asyncio.wait([stopping, campaign], return_when=asyncio.FIRST_COMPLETED)
+        if not campaign.done():
+            campaign.cancel()
+            await asyncio.gather(campaign, return_exceptions=True)
+            await runner.cleanup()
+            await self._elector.release()
+            return 0
+        await campaign
+        return await self._lead(runner, stopping)
+
+    async def _lead(self, runner: web.AppRunner, stopping: asyncio.Task[None]) -> int:
+        # Started before the watch: kopf ends by cancelling whatever task is younger than itself.
+        hold = asyncio.create_task(self._elector.hold())
+        workers = [asyncio.create_task(self._work()) for _ in range(WORKERS)]
+        self._tasks = [*workers, asyncio.create_task(self._resync())]
         unwatch = asyncio.Event()
-        world = self._world
-        watch_events = Watch(self._queue, world.expire, world.freshness, world.echoes)
-        registry = build_registry(watch_events, world.cluster.credentials, self._watching.set)
-        watch = asyncio.create_task(run_watch(registry, self._settings.watch_namespace, unwatch))
-        ended, _ = await asyncio.wait([stopping, watch, *self._tasks], return_when=asyncio.FIRST_COMPLETED)
+        watch = asyncio.create_task(self._watch(unwatch))
+        ended, _ = await asyncio.wait([stopping, hold, watch, *self._tasks], return_when=asyncio.FIRST_COMPLETED)
+        if hold in ended:
+            self._abort(1)
+            return 1
         for task in ended - {stopping}:
             log.error("a part of the operator died", error=str(task.exception() or "ended"))
         log.info("stopping")
         self._queue.close()
         await runner.cleanup()
-        await _drain(workers)
+        is_idle = await _drain(workers)
+        await self._step_down(hold, is_idle)
         unwatch.set()
-        stopping.cancel()
         self._tasks[-1].cancel()
         await asyncio.gather(watch, stopping, *self._tasks, return_exceptions=True)
         return 0 if stopping in ended else 1
 
-    async def _take_signals(self) -> None:
-        await self._watching.wait()
-        await asyncio.sleep(KOPF_SETUP_SECONDS)
+    async def _step_down(self, hold: asyncio.Task[None], is_idle: bool) -> None:
+        hold.cancel()
+        await asyncio.gather(hold, return_exceptions=True)
+        # What was broken off may still arrive: the lease then ends by itself, and nobody leads before.
+        if is_idle:
+            await self._elector.release()
+
+    def _take_signals(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, self._stop.set)
+            asyncio.get_running_loop().add_signal_handler(number, self.stop)
+
+    async def _watch(self, unwatch: asyncio.Event) -> None:
+        await self._await_kinds()
+        events = Watch(self._queue, self._world.expire, self._world.freshness, self._world.echoes)
+        await self._watch_events(events, self._has_begun, unwatch)
+
+    async def _watch_cluster(self, events: Watch, on_ready: Callable[[], None], stop: asyncio.Event) -> None:
+        registry = build_registry(events, self._world.cluster.credentials, on_ready)
+        await run_watch(registry, self._settings.watch_namespace, stop)
+
+    def _has_begun(self) -> None:
+        self._watching.set()
+        asyncio.get_running_loop().call_later(KOPF_SETUP_SECONDS, self._take_signals)
         log.info("started", port=self.port, namespace=self._settings.watch_namespace or "all")
-        await self._stop.wait()
 
     async def _work(self) -> None:
         await run_worker(self._queue, lambda key: reconcile(key, self._world), self._world.metrics)
@@ -95,7 +154,9 @@ class Operator:
         return "a part of the operator died" if any(task.done() for task in self._tasks) else ""
 
     def _check_ready(self) -> str:
-        return "" if self._watching.is_set() else "not watching yet"
+        if self._tasks:
+            return "" if self._watching.is_set() else "not watching yet"
+        return "" if self._elector.has_looked else "has not seen the lease yet"
 
     async def _await_kinds(self) -> None:
         # kopf looks for its kinds once: it would never watch one that is installed after its start.
@@ -127,7 +188,13 @@ async def add_all(world: World, queue: WorkQueue, namespace: str) -> None:
             queue.add(Key(resource.kind, meta["namespace"], meta["name"]), random.uniform(0, spread))
 
 
-async def _drain(workers: list[asyncio.Task[None]]) -> None:
+async def _wait_for(event: asyncio.Event) -> None:
+    await event.wait()
+
+
+async def _drain(workers: list[asyncio.Task[None]]) -> bool:
+    """Give workers time to end; tell whether all did."""
     _, running = await asyncio.wait(workers, timeout=DRAIN_SECONDS)
     for worker in running:
         worker.cancel()
+    return not running

@@ -31,6 +31,7 @@ class Metrics:
         )
         self.errors = Counter("toolorch_reconcile_errors_total", "Failed reconciles.", ["kind", "reason"], registry=r)
         self.writes = Counter("toolorch_writes_total", "Writes to the cluster.", ["kind", "what"], registry=r)
+        self.leader = Gauge("toolorch_leader", "1 where this operator leads, 0 where it stands by.", registry=r)
         self.queue_depth = Gauge("toolorch_queue_depth", "Keys that wait, due or not.", registry=r)
         self.queue_lag = Gauge("toolorch_queue_lag_seconds", "Seconds that the oldest key is overdue.", registry=r)
         self.api = Counter(

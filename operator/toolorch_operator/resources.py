@@ -46,9 +46,10 @@ CONFIG_MAPS = Resource("ConfigMap", "v1", "configmaps")
 SECRETS = Resource("Secret", "v1", "secrets")
 EVENTS = Resource("Event", "v1", "events")
 NODES = Resource("Node", "v1", "nodes")
+LEASES = Resource("Lease", "coordination.k8s.io/v1", "leases")
 RESOURCE_QUOTAS = Resource("ResourceQuota", "v1", "resourcequotas")
 
 OWNERS = (MODEL_POOLS, EVAL_RUNS)
 CHILDREN = (DEPLOYMENTS, JOBS, PODS, SERVICES, CONFIG_MAPS)
-BY_KIND = {r.kind: r for r in (*OWNERS, *CHILDREN, SECRETS, EVENTS)}
+BY_KIND = {r.kind: r for r in (*OWNERS, *CHILDREN, SECRETS, EVENTS, LEASES)}
 MANAGED_SELECTOR = f"{LABEL_MANAGED_BY}={MANAGED_BY}"

@@ -32,6 +32,12 @@ class Settings:
     """The only namespace that is watched; empty: all."""
     namespace: str = ""
     """Namespace that the operator runs in."""
+    leader_election: bool = False
+    """Whether it works only while it holds the lease."""
+    lease_name: str = "toolorch"
+    """The Lease in its own namespace: those who share it are one operator."""
+    identity: str = ""
+    """Name under which it holds the lease, no other process's at a time; empty: one made up at the start."""
     http_port: int = 8080
     """Port of /metrics, /healthz and /readyz; 0: any free one."""
     kubeconfig: str = ""
@@ -41,6 +47,9 @@ class Settings:
 
 def parse_settings(environ: Mapping[str, str], programs: Mapping[str, str] | None = None) -> Settings:
     """Return the settings that an environment says; raise SettingsError with a sentence where one cannot work."""
+    leader_election, namespace = _switch(environ, "TOOLORCH_LEADER_ELECTION"), _text(environ, "TOOLORCH_NAMESPACE", "")
+    if leader_election and not namespace:
+        raise SettingsError("TOOLORCH_LEADER_ELECTION needs TOOLORCH_NAMESPACE: the namespace that the lease is in.")
     return Settings(
         defaults=Defaults(
             vllm_image=_text(environ, "TOOLORCH_VLLM_IMAGE", "vllm/vllm-openai:v0.33.0"),
@@ -58,7 +67,10 @@ def parse_settings(environ: Mapping[str, str], programs: Mapping[str, str] | Non
         resync_seconds=_number(environ, "TOOLORCH_RESYNC_SECONDS", 300, low=10, high=86400),
         log_level=_log_level(environ),
         watch_namespace=_text(environ, "TOOLORCH_WATCH_NAMESPACE", ""),
-        namespace=_text(environ, "TOOLORCH_NAMESPACE", ""),
+        namespace=namespace,
+        leader_election=leader_election,
+        lease_name=_text(environ, "TOOLORCH_LEASE_NAME", "toolorch"),
+        identity=_text(environ, "TOOLORCH_IDENTITY", ""),
         http_port=_number(environ, "TOOLORCH_HTTP_PORT", 8080, low=0, high=65535),
         kubeconfig=_text(environ, "KUBECONFIG", ""),
         in_cluster=IN_CLUSTER_MARK in environ,
@@ -74,6 +86,13 @@ def _number(environ: Mapping[str, str], name: str, default: int, *, low: int, hi
     if not text.isascii() or not text.isdigit() or not low <= int(text) <= high:
         raise SettingsError(f"{name} must be a whole number from {low} to {high}, not {text!r}.")
     return int(text)
+
+
+def _switch(environ: Mapping[str, str], name: str) -> bool:
+    text = _text(environ, name, "false")
+    if text not in ("true", "false"):
+        raise SettingsError(f"{name} must be true or false, not {text!r}.")
+    return text == "true"
 
 
 def _words(environ: Mapping[str, str], name: str) -> tuple[str, ...]:

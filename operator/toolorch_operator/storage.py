@@ -27,6 +27,7 @@ PROBE_WRITERS = 32
 """Writers that race for one key; fewer did not always show a racy server."""
 PAGE = 1000
 """Keys per page, the most that S3 gives."""
+READS = ("get", "list")
 
 T = TypeVar("T")
 
@@ -41,10 +42,11 @@ class Entry:
 
 
 class Storage:
-    """Stores by address and Secret, opened once each."""
+    """Stores by address and Secret, opened once each; `check` is asked before each write, and raises to prevent it."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, check: Callable[[], None] = lambda: None) -> None:
         self._metrics = metrics
+        self._check = check
         self._stores: OrderedDict[tuple[str, str], ObjectStore] = OrderedDict()
         self._probed: dict[tuple[str, str], bool] = {}
         self._doubted: set[tuple[str, str]] = set()
@@ -59,8 +61,8 @@ class Storage:
             if len(self._stores) > OPEN_STORES:
                 self._probed.pop(self._stores.popitem(last=False)[0], None)
         self._stores.move_to_end(identity)
-        values = tuple(secret.values())
-        return Folder(self._stores[identity], name, values, self._metrics, self._probed, self._doubted, identity)
+        shared = (self._metrics, self._probed, self._doubted, identity, self._check)
+        return Folder(self._stores[identity], name, tuple(secret.values()), *shared)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,7 @@ class Folder:
     doubted: set[tuple[str, str]]
     """Stores in which something could not be written: whether they are writable is proven afresh."""
     identity: tuple[str, str]
+    check: Callable[[], None]
 
     def blank(self, text: str) -> str:
         """Return a text without any value of the folder's Secret."""
@@ -137,6 +140,8 @@ class Folder:
         return self.probed[self.identity]
 
     async def _request(self, operation: str, call: Callable[[], Awaitable[T]]) -> T:
+        if operation not in READS:
+            self.check()
         try:
             async with asyncio.timeout(REQUEST_TIMEOUT.total_seconds() * 4):
                 result = await call()

@@ -35,15 +35,17 @@ def build_world(
     prober: Prober,
     namespace: str = "",
     wake: Callable[[Key], None] = lambda key: None,
+    check: Callable[[], None] = lambda: None,
 ) -> World:
     """Return the world of a real operator; `namespace` is the only one that is watched, empty: all are.
 
-    `wake` is called for an object that somebody else wrote while it was being written here.
+    `wake` is called for an object that somebody else wrote while it was being written here. `check` is asked before
+    each write to storage, as the cluster asks before its own, and raises where it must not be done.
     """
     inventory = Inventory(cluster, clock, namespace)
     freshness = Freshness()
     pools = PoolObserver(cluster, prober, inventory, freshness)
-    runs = RunObserver(cluster, Storage(metrics), Facts(token), defaults, freshness)
+    runs = RunObserver(cluster, Storage(metrics, check), Facts(token), defaults, freshness)
     brains: Mapping[str, Brain[Any, Any]] = {
         modelpool.KIND: Brain(ModelPool.model_validate, pools.observe, plan_pool, inventory.note),
         evalrun.KIND: Brain(EvalRun.model_validate, runs.observe, plan_run),

@@ -8,7 +8,7 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from toolorch_operator.cluster import Credentials
+from toolorch_operator.credentials import Credentials
 from toolorch_operator.errors import Unavailable
 from toolorch_operator.handlers import build_registry, build_settings
 from toolorch_operator.lifecycle import add_all

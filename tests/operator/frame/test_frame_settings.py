@@ -15,6 +15,7 @@ def test_an_empty_environment_gives_the_defaults():
     assert settings.log_level == "INFO"
     assert settings.watch_namespace == ""
     assert not settings.in_cluster
+    assert not settings.leader_election
     assert settings.defaults.programs == {"launcher.py": "print()"}
     assert settings.defaults.output_uri == ""
     assert settings.defaults.fetch_command == ()
@@ -33,6 +34,9 @@ def test_every_variable_is_read():
             "TOOLORCH_LOG_LEVEL": "debug",
             "TOOLORCH_WATCH_NAMESPACE": "team",
             "TOOLORCH_NAMESPACE": "toolorch",
+            "TOOLORCH_LEADER_ELECTION": "true",
+            "TOOLORCH_LEASE_NAME": "other-toolorch",
+            "TOOLORCH_IDENTITY": "pod_uid",
             "TOOLORCH_HTTP_PORT": "0",
             "KUBECONFIG": "/k",
             "KUBERNETES_SERVICE_HOST": "10.0.0.1",
@@ -47,6 +51,7 @@ def test_every_variable_is_read():
     assert (settings.resync_seconds, settings.http_port, settings.log_level) == (60, 0, "DEBUG")
     assert (settings.watch_namespace, settings.namespace, settings.kubeconfig) == ("team", "toolorch", "/k")
     assert settings.in_cluster
+    assert (settings.leader_election, settings.lease_name, settings.identity) == (True, "other-toolorch", "pod_uid")
 
 
 @pytest.mark.parametrize(
@@ -55,6 +60,8 @@ def test_every_variable_is_read():
         ("TOOLORCH_RESYNC_SECONDS", "soon", "whole number from 10 to 86400, not 'soon'"),
         ("TOOLORCH_RESYNC_SECONDS", "1", "from 10"),
         ("TOOLORCH_HTTP_PORT", "70000", "to 65535"),
+        ("TOOLORCH_LEADER_ELECTION", "yes", "true or false, not 'yes'"),
+        ("TOOLORCH_LEADER_ELECTION", "true", "needs TOOLORCH_NAMESPACE"),
         ("TOOLORCH_HTTP_PORT", "-1", "whole number"),
         ("TOOLORCH_LOG_LEVEL", "chatty", "DEBUG, INFO, WARNING, ERROR"),
         ("TOOLORCH_OUTPUT_URI", "ftp://x", "s3://"),
