@@ -75,7 +75,7 @@ class Outcomes:
         """Return a row per variant over all its domains; none where there is one variant, or one domain."""
         if len({unit.domain for unit in units}) <= 1:
             return []
-        return self._several(units, lambda u: u.variant)
+        return self._several(units, lambda u: f"{u.variant}, all domains")
 
     def by_trial(self, units: Sequence[Unit]) -> list[Row]:
         """Return a row per trial; none where there is one."""

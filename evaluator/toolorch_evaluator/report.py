@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from typing import Any
 
 from toolorch_api.figures import decimals, span
 from toolorch_api.keys import REPORT_KEY, SUMMARY_KEY
 from toolorch_api.shard import Summary
 from toolorch_evaluator.breakdown import Row
-from toolorch_evaluator.charts import draw_latency, draw_pace, draw_scores
 from toolorch_evaluator.compared import comparison_document
+from toolorch_evaluator.report_charts import draw_charts
 from toolorch_evaluator.report_page import render_html, render_markdown
 from toolorch_evaluator.results_table import write_csv
 from toolorch_evaluator.set_aside import SetAside
 from toolorch_evaluator.story import Story
+from toolorch_evaluator.summary_parts import costs_document, effects_document, happened_document, latency_document
 
 CSV_KEY = "report/results.csv"
 MARKDOWN_KEY = "report/report.md"
@@ -24,7 +24,7 @@ CHARTS_PREFIX = "report/charts/"
 
 def render(story: Story) -> dict[str, bytes]:
     """Return the report's objects by key; summary.json is the last, since it says that the others are there."""
-    charts = _charts(story)
+    charts = draw_charts(story)
     return {
         **{f"{CHARTS_PREFIX}{name}.png": image for name, image in charts.items()},
         CSV_KEY: write_csv(story.results).encode(),
@@ -43,7 +43,6 @@ def summary_document(story: Story) -> dict[str, Any]:
     """Build summary.json: the head that the operator reads, then the tables."""
     numbers = story.numbers
     comparison = story.gate.comparison if story.gate else None
-    latency = [{k: v for k, v in asdict(row).items() if k != "curve_ms"} for row in story.latency]
     return {
         **build_head(story).model_dump(mode="json", by_alias=True, exclude_none=True),
         "run": story.run.name,
@@ -51,6 +50,8 @@ def summary_document(story: Story) -> dict[str, Any]:
         "datasetHash": story.manifest.dataset_hash,
         "createdAt": story.now.isoformat(),
         "groups": [_row_document(row) for row in numbers.groups],
+        "groupsByVariant": [_row_document(row) for row in numbers.variants],
+        "groupsByTrial": [_row_document(row) for row in numbers.trials],
         "passHatKScheduled": {str(p.k): decimals(p.scheduled) for p in numbers.pass_hat_k},
         "causes": dict(numbers.causes),
         "infraErrorsByEndpoint": dict(numbers.culprits),
@@ -59,7 +60,10 @@ def summary_document(story: Story) -> dict[str, Any]:
         "refusedResults": dict(numbers.refused),
         "served": numbers.served,
         "endpoints": dict(numbers.endpoints),
-        "latency": latency,
+        "latency": latency_document(story.latency),
+        "costs": costs_document(story.costs),
+        **happened_document(numbers.happened),
+        **({"variants": effects_document(story.effects)} if story.effects else {}),
         **({"comparison": comparison_document(comparison)} if comparison else {}),
     }
 
@@ -81,12 +85,3 @@ def _row_document(row: Row) -> dict[str, Any]:
 
 def _aside_document(one: SetAside) -> dict[str, Any]:
     return {"unit": one.unit.key, "deaths": one.deaths, "alone": one.alone, "why": one.why}
-
-
-def _charts(story: Story) -> dict[str, bytes]:
-    ends = [r.ended_at for r in story.results]
-    return {
-        "score": draw_scores(story.numbers.groups, story.numbers.whole),
-        **({"latency": draw_latency(story.latency)} if any(row.calls for row in story.latency) else {}),
-        **({"pace": draw_pace(ends, len(story.manifest.units))} if ends else {}),
-    }

@@ -13,6 +13,16 @@ from toolorch_api.figures import decimals, span
 from toolorch_api.run_input import RunInput
 from toolorch_evaluator.compared import show_rows
 from toolorch_evaluator.provenance_page import show_pools
+from toolorch_evaluator.report_charts import WORDS
+from toolorch_evaluator.report_tables import (
+    Table,
+    cost_table,
+    effects_table,
+    latency_table,
+    show_told,
+    token_table,
+    tool_table,
+)
 from toolorch_evaluator.story import Story
 
 # A page with thousands of rows is read by nobody; results.csv has them all.
@@ -40,7 +50,7 @@ def _context(story: Story) -> dict[str, Any]:
         "story": story,
         "head": head,
         "numbers": numbers,
-        "rows": [*numbers.groups, numbers.whole],
+        "rows": [*numbers.groups, *numbers.variants, *numbers.trials, numbers.whole],
         "roles": _roles(story),
         "gate": story.gate,
         "compared": show_rows(story.gate.comparison) if story.gate and story.gate.comparison else [],
@@ -52,8 +62,21 @@ def _context(story: Story) -> dict[str, Any]:
         "hidden": max(0, len(passed_not) - MOST_ROWS),
         "unrun": head.total - head.scored - head.infra_errors - head.quarantined,
         "streamed": any(row.first_p50_ms is not None for row in story.latency),
+        "tables": _tables(story),
+        "told": show_told(story.told),
+        "words": WORDS,
         "decimals": decimals,
         "span": span,
+    }
+
+
+def _tables(story: Story) -> dict[str, Table]:
+    return {
+        "latency": latency_table(story.latency),
+        "tokens": token_table(story.latency),
+        "effects": effects_table(story.effects),
+        "costs": cost_table(story.costs),
+        "tools": tool_table(story.numbers.happened),
     }
 
 

@@ -7,7 +7,9 @@ from datetime import datetime
 import structlog
 
 from toolorch_api.keys import MANIFEST_KEY, PROVENANCE_KEY
-from toolorch_api.shard import Manifest, RunInput, Summary
+from toolorch_api.shard import Manifest, RunInput, Summary, Unit
+from toolorch_evaluator.costs import compute_costs
+from toolorch_evaluator.effects import measure_effects
 from toolorch_evaluator.exits import BadInputError
 from toolorch_evaluator.gate import OpenFolder, hold_against_baseline
 from toolorch_evaluator.history import History
@@ -16,7 +18,7 @@ from toolorch_evaluator.report import build_head, render
 from toolorch_evaluator.results import Results
 from toolorch_evaluator.stored import to_json
 from toolorch_evaluator.stored_ends import read_attempts, read_ends
-from toolorch_evaluator.stored_runs import build_side, read_manifest, read_planned
+from toolorch_evaluator.stored_runs import build_side, read_manifest, read_planned, read_told
 from toolorch_evaluator.story import Story, order_results
 from toolorch_evaluator.summary import summarise
 from toolorch_evaluator.suspects import find_suspects
@@ -49,8 +51,12 @@ async def report(
         manifest=manifest,
         numbers=numbers,
         latency=latency,
+        calls_under_way=sums.under_way,
+        costs=compute_costs(latency, run.prices),
+        effects=measure_effects([Unit(*u) for u in manifest.units], ends.finals),
         results=ordered,
         provenance=provenance,
+        told=await read_told(results),
         now=now,
         gate=await hold_against_baseline(run, after, open_folder),
     )

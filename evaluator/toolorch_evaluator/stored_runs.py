@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 from pydantic import ValidationError
 
-from toolorch_api.keys import MANIFEST_KEY, RESULTS_PREFIX, RUN_KEY, result_key
+from toolorch_api.keys import MANIFEST_KEY, PROMPTS_KEY, RESULTS_PREFIX, RUN_KEY, result_key
 from toolorch_api.shard import Manifest, Result, Unit, UnitStatus
 from toolorch_evaluator.comparison import Grade, Side
 from toolorch_evaluator.exits import BadInputError, StorageError
@@ -39,6 +39,17 @@ async def read_planned(results: Results) -> dict[str, Any]:
         return dict(json.loads(body)) if body else {}
     except (ValueError, TypeError) as error:
         raise BadInputError("ForeignRun", f"{RUN_KEY} in storage is not what a plan writes: {error}") from error
+
+
+async def read_told(results: Results) -> dict[str, Any]:
+    """Read prompts.json, which tells and decides nothing: empty where there is none, or nobody can read it."""
+    body = await results.get(PROMPTS_KEY)
+    try:
+        told = dict(json.loads(body)) if body else {}
+        return told if all(isinstance(told.get(part, {}), dict) for part in ("texts", "tools")) else {}
+    except (ValueError, TypeError) as error:
+        log.warning("prompts_unreadable", error=str(error))
+        return {}
 
 
 @dataclass(frozen=True, slots=True)

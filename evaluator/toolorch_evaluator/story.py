@@ -8,8 +8,11 @@ from datetime import datetime
 from typing import Any
 
 from toolorch_api.shard import Manifest, Result, RunInput, Unit
+from toolorch_evaluator.costs import Costs
+from toolorch_evaluator.effects import Effect
 from toolorch_evaluator.gate import GateFinding
 from toolorch_evaluator.latency import RoleLatency
+from toolorch_evaluator.occupancy import Spans
 from toolorch_evaluator.summary import RunNumbers
 
 
@@ -21,10 +24,16 @@ class Story:
     manifest: Manifest
     numbers: RunNumbers
     latency: Sequence[RoleLatency]
+    calls_under_way: Spans
+    costs: Costs
+    effects: Sequence[Effect]
+    """Of user variants against control."""
     results: Sequence[Result]
     """Final results and infra errors, in the manifest's order."""
     provenance: Mapping[str, Any]
     """The document provenance.json."""
+    told: Mapping[str, Any]
+    """The document prompts.json; empty where there is none."""
     now: datetime
     gate: GateFinding | None = None
     """None without spec.gate."""

@@ -47,9 +47,10 @@ async def test_a_report_has_all_its_files_with_one_set_of_numbers(finished):
     world, benchmark = finished
     head = await report(world.run, world.results, NOW, nowhere)
     assert world.keys("report") == [
+        "report/charts/histogram.png",
         "report/charts/latency.png",
-        "report/charts/pace.png",
         "report/charts/score.png",
+        "report/charts/timeline.png",
         "report/report.html",
         "report/report.md",
         "report/results.csv",
