@@ -115,6 +115,8 @@ class ClaimQueue:
             return True
         self._waits_for_idle = not is_idle and not self.board.generations.keys() >= set(suspected)
         if await self._rescue(is_idle):
+            # Where one was, there may be more: a rest that began before must not end this shard.
+            self._rests_until = 0.0
             return True
         self._rests_until = now + REST_SECONDS
         return False

@@ -237,3 +237,23 @@ def test_a_claim_that_nobody_can_read_holds_nothing():
     board.see(["claims/1/0/0.1.json", "claims/1/0/0.0.json", "claims/1/0/strange", "claims/1/0/left/pod.json"])
     assert (board.generations, board.unclaimed()) == ({0: 1}, [1])
     assert board.newest_key(0) == "claims/1/0/0.1.json"
+
+
+def test_all_suspects_of_pods_that_died_together_end_in_the_same_attempt():
+    """Most are left to whoever runs dry, and such a pod may have rested from looking for work by then."""
+    fleet = make_fleet([2.0 + number % 5 for number in range(60)], shards=3, slots=4)
+
+    async def story():
+        pods = [asyncio.create_task(fleet.start(shard)) for shard in range(3)]
+        await asyncio.wait(pods, timeout=9)
+        for shard, pod in enumerate(pods):
+            fleet.kill(shard, pod)
+        await asyncio.wait(pods)
+        running = [i for i in missing(fleet) if fleet.began[fleet.manifest.unit(i)]]
+        assert len(running) == 12
+        death = Death(spec_hash="h", attempt=1, what="pod", units=running)
+        fleet.bucket.objects[death_key(1, "pods")] = (death.model_dump_json(by_alias=True).encode(), 0.0)
+        await asyncio.gather(*(fleet.start(shard, f"pod-{shard}-again") for shard in range(3)))
+
+    simulation.run_simulated(story())
+    assert missing(fleet) == []
