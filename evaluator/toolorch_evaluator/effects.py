@@ -18,7 +18,7 @@ from toolorch_api.shard import Result, Unit, UnitStatus
 from toolorch_evaluator.benchmarks.variants import CONTROL
 from toolorch_evaluator.comparison import paired_interval
 
-MCNEMAR, WILCOXON = "McNemar, exact", "Wilcoxon, signed rank"
+MCNEMAR, WILCOXON = "McNemar", "Wilcoxon"
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,85 +20,84 @@ _LEAST_P = 0.0001
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table; the first columns are texts, the others numbers."""
+    """A table; the first columns are texts, the others numbers. What people look for first stands first."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
     texts: int = 1
     sums: bool = False
     """Whether the last row is the sum of the others."""
+    wraps: bool = False
+    """Whether texts may take several lines."""
 
 
 def latency_table(rows: Sequence[RoleLatency]) -> Table:
     """Return how long calls took, in seconds."""
     spread = ("mean", "std", "min", "p10", "p25", "p50", "p75", "p90", "p95", "p99", "max")
     return Table(
-        ("role", "pool", "calls", *spread, "under 5 s"),
+        ("role", "calls", *spread, "under 5 s", "pool"),
         [
             (
                 _role(row),
-                row.pool,
                 _count(row.calls),
                 *(_seconds(getattr(row, f"{name}_ms")) for name in spread),
                 f"{100 * row.share_under_5s:.1f} %",
+                row.pool,
             )
             for row in rows
         ],
-        texts=2,
     )
 
 
 def token_table(rows: Sequence[RoleLatency]) -> Table:
     """Return what calls brought, and what they waited for."""
     streamed = any(row.first_p50_ms is not None for row in rows)
-    first = ("first token p50 s", "p95 s") if streamed else ()
+    first = ("first token p50 s", "first token p95 s") if streamed else ()
     return Table(
-        ("role", "pool", "failed", "retried", "waited p50 s", "p95 s", *first, "prompt tokens", "output tokens",
-         "output tokens/s"),
+        ("role", "output tokens/s", "output tokens", "prompt tokens", *first, "waited p50 s", "waited p95 s", "retried",
+         "failed", "pool"),
         [
             (
                 _role(row),
-                row.pool,
-                _count(row.failed),
-                _count(row.retried),
+                f"{row.tokens_per_second:.1f}",
+                _count(row.completion_tokens),
+                _count(row.prompt_tokens),
+                *((_seconds(row.first_p50_ms), _seconds(row.first_p95_ms)) if streamed else ()),
                 _seconds(row.waited_p50_ms),
                 _seconds(row.waited_p95_ms),
-                *((_seconds(row.first_p50_ms), _seconds(row.first_p95_ms)) if streamed else ()),
-                _count(row.prompt_tokens),
-                _count(row.completion_tokens),
-                f"{row.tokens_per_second:.1f}",
+                _count(row.retried),
+                _count(row.failed),
+                row.pool,
             )
             for row in rows
         ],
-        texts=2,
     )  # fmt: skip
 
 
 def effects_table(effects: Sequence[Effect]) -> Table:
     """Return each variant against control."""
     return Table(
-        ("variant", "test", "n tasks", "n trials", "control", "score", "points", "95 % interval", "Cohen's d",
-         "lost", "gained", "odds", "p", "p, Holm"),
+        ("variant", "points", "95 % interval", "p, Holm", "p", "n tasks", "n trials", "Cohen's d", "odds", "lost",
+         "gained", "control", "variant's score", "test"),
         [
             (
                 e.variant,
-                e.test,
-                _count(e.tasks),
-                _count(e.pairs),
-                decimals(e.control),
-                decimals(e.score),
                 points(e.difference),
                 f"{points(e.interval[0])} to {points(e.interval[1])}",
+                _p(e.p_holm),
+                _p(e.p),
+                _count(e.tasks),
+                _count(e.pairs),
                 "–" if e.d is None else f"{e.d:+.2f}".replace("-", "−"),
+                "–" if e.odds is None else f"{e.odds:.2f}",
                 _count(e.lost),
                 _count(e.gained),
-                "–" if e.odds is None else f"{e.odds:.2f}",
-                _p(e.p),
-                _p(e.p_holm),
+                decimals(e.control),
+                decimals(e.score),
+                e.test,
             )
             for e in effects
         ],
-        texts=2,
     )  # fmt: skip
 
 
@@ -107,19 +106,19 @@ def cost_table(costs: Costs) -> Table:
     rows = [
         (
             row.role if row.part != "evaluator" else f"{row.role} (evaluator)",
-            row.pool,
-            *_price(costs, row.pool),
+            write_dollars(row.dollars),
             _count(row.prompt_tokens),
             _count(row.completion_tokens),
-            write_dollars(row.dollars),
+            *_price(costs, row.pool),
+            row.pool,
         )
         for row in costs.rows
     ]
     tokens = (sum(row.prompt_tokens for row in costs.rows), sum(row.completion_tokens for row in costs.rows))
     # A sum over part of the roles must not look like the whole.
     known = f"{write_dollars(costs.dollars)}{' and more' if costs.unpriced and costs.dollars is not None else ''}"
-    columns = ("role", "pool", "USD/M prompt", "USD/M output", "prompt tokens", "output tokens", "USD")
-    return Table(columns, [*rows, ("all", "", "", "", *map(_count, tokens), known)], texts=2, sums=True)
+    columns = ("role", "USD", "prompt tokens", "output tokens", "USD/M prompt", "USD/M output", "pool")
+    return Table(columns, [*rows, ("all", known, *map(_count, tokens), "", "", "")], sums=True)
 
 
 def tool_table(happened: Happened) -> Table:
@@ -129,7 +128,7 @@ def tool_table(happened: Happened) -> Table:
          _count(tool.good))
         for tool in happened.tools
     ]  # fmt: skip
-    return Table(("tool", "otherwise", "calls", "ok"), rows, texts=2)
+    return Table(("tool", "otherwise", "calls", "ok"), rows, texts=2, wraps=True)
 
 
 def show_told(told: Mapping[str, Any]) -> list[tuple[str, str]]:
