@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,7 @@ def _build_note(pool: ModelPool, instance: str, pid: int, port: int, gpus: list[
         environment=ask.environment,
         gpus=gpus,
         log=str(log),
+        keeper=os.getpid(),
         effective=pool.status.effective,
         ladder=_without_crashes(pool.status.ladder),
     )

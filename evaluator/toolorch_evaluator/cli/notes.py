@@ -46,6 +46,8 @@ class Note(StatusModel):
     environment: str
     gpus: list[str] = Field(default_factory=list)
     log: str = ""
+    keeper: int = 0
+    """The command that started and kept it."""
     effective: Effective = Effective()
     """Settings that the ladder had come to."""
     ladder: Ladder = Ladder()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -42,7 +43,8 @@ class _Servers:
     def __init__(self, notes: Path, children: Children) -> None:
         self.notes = notes
         self._children = children
-        self._others = {note.pid for note in read_notes(notes)}
+        # An earlier command may have had this one's number.
+        self._earlier = {note.pid for note in read_notes(notes)}
         self._guarded: set[int] = set()
 
     async def usable(self) -> KeptServers:
@@ -52,7 +54,7 @@ class _Servers:
 
     async def end_all_but(self, pools: Sequence[str]) -> None:
         """End those of other pools: their GPUs are wanted. The others end with this command, however that ends."""
-        own = [note for note in read_notes(self.notes) if note.pid not in self._others]
+        own = [n for n in read_notes(self.notes) if n.keeper == os.getpid() and n.pid not in self._earlier]
         for note in own:
             self._guard(note)
         ended = [note for note in own if note.pool not in pools]
