@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,8 @@ _REQUEST_SECONDS = 15
 # A plugin that fetches credentials may take its time before the request.
 _PATIENCE_SECONDS = 60.0
 _SILENCE = "it did not say why"
+# kubectl's own log, such as E1121 18:32:26.343277: the sentence for people follows.
+_LOGGED = re.compile(r"[EWIF]\d{4} ")
 
 
 class UnreadableError(Exception):
@@ -51,7 +54,8 @@ class Kubectl:
         given = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)}).encode()
         words = ["apply", "--server-side", f"--field-manager={manager}", "--filename=-", *self._place()]
         code, _, said = await self._call(words if for_real else [*words, "--dry-run=server"], given)
-        return [line.strip() for line in said.splitlines() if line.strip()] or [_SILENCE] if code else []
+        lines = [line.strip() for line in said.splitlines() if line.strip() and not _LOGGED.match(line)]
+        return lines or [_SILENCE] if code else []
 
     def _place(self) -> list[str]:
         place = [f"--namespace={self.namespace}"] if self.namespace else []
