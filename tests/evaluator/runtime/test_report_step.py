@@ -3,14 +3,15 @@
 import asyncio
 import csv
 import io
+import json
 from datetime import UTC, datetime
 
 import pytest
 
 from toolorch_api.deaths import Death
-from toolorch_api.keys import attempt_provenance_key, death_key, error_key, result_key
+from toolorch_api.keys import PROMPTS_KEY, attempt_provenance_key, death_key, error_key, result_key
 from toolorch_api.provenance import AttemptProvenance
-from toolorch_api.run_input import Serving
+from toolorch_api.run_input import Price, Serving
 from toolorch_api.shard import Summary
 from toolorch_evaluator.exits import BadInputError, StorageError
 from toolorch_evaluator.report_step import report
@@ -45,7 +46,14 @@ async def finished(make_world, model_servers, scripted, complete, quick):
 
 async def test_a_report_has_all_its_files_with_one_set_of_numbers(finished):
     world, benchmark = finished
-    head = await report(world.run, world.results, NOW, nowhere)
+    told = {
+        "versions": {"prompts": "7"},
+        "texts": {"agent": "Be <b>brief</b>."},
+        "tools": {"agent": [{"name": "look"}]},
+    }
+    await world.results.put(PROMPTS_KEY, json.dumps(told).encode())
+    run = world.run.model_copy(update={"prices": {"pool-a": Price(input="100", output="2000")}})
+    head = await report(run, world.results, NOW, nowhere)
     assert world.keys("report") == [
         "report/charts/histogram.png",
         "report/charts/latency.png",
@@ -61,6 +69,10 @@ async def test_a_report_has_all_its_files_with_one_set_of_numbers(finished):
     assert Summary.model_validate(summary) == head
     assert summary["causes"] == {"model_refused": 1}
     assert summary["latency"][0]["calls"] == 10
+    assert summary["latency"][0]["part"] == "agent"
+    assert summary["counts"] == {"leaked_thoughts_agent": 2}
+    # 10 answers of 10 and 3 tokens each.
+    assert (summary["costs"]["dollars"], summary["costs"]["unpriced"]) == ("0.0700", [])
     assert summary["served"] == {"agent": {"tiny": 5}}
     assert world.object(result_key(benchmark.units[1]))["counts"] == {"leaked_thoughts_agent": 2}
     rows = list(csv.DictReader(io.StringIO((world.folder / "store/report/results.csv").read_text())))
@@ -72,7 +84,11 @@ async def test_a_report_has_all_its_files_with_one_set_of_numbers(finished):
     assert "<script>" not in page
     assert "&lt;script&gt;" in page, "what a server said is escaped"
     assert "http" not in page.replace("HTTP", ""), "the page loads nothing from elsewhere"
+    for shown in ("Be &lt;b&gt;brief&lt;/b&gt;.", "Version of prompts: 7", "leaked_thoughts_agent 2", "0.0700"):
+        assert shown in page
     text = (world.folder / "store/report/report.md").read_text()
+    assert "| agent | 0.0700 | 100 | 30 | 100 | 2000 | pool-a |" in text
+    assert "- leaked\\_thoughts\\_agent: 2" in text
     assert "| retail | 6 | 5 | 4 | 1 | 0 | 0.800 | 0.38–0.96 | 0.667 | 0.30–0.90 |" in text
 
 
