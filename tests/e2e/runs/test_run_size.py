@@ -18,7 +18,7 @@ OPEN_FILES = 400
 @pytest.fixture(scope="module")
 def measured(runs, operator_of_package):
     """What the operator asked for and took while a run of many units went from its beginning to its report."""
-    before = operator_of_package.counters()
+    before = operator_of_package.settle()
     spec = {"tasks": 50, "domains": ["retail"], "trials": 100, "shards": SHARDS, "concurrencyPerShard": 64}
     runs.start("many", "forced", **spec)
     status = runs.until_over("many", seconds=400)

@@ -6,6 +6,8 @@ from kind_cluster import PATIENCE, RELEASE, RELEASE_NAMESPACE
 from node_processes import peak_mib, signal_pods
 from patience import until
 
+QUIET_SECONDS = 5
+"""Longer than between two looks at anything that is about to end."""
 DEPLOYMENT = f"deployment/{RELEASE}"
 LABELS = "app.kubernetes.io/name=toolorch,app.kubernetes.io/component=operator"
 
@@ -42,6 +44,17 @@ class Operator:
         """Run so many of it, and wait until exactly those are there and ready."""
         self._cluster.kubectl("scale", DEPLOYMENT, f"--replicas={replicas}", namespace=RELEASE_NAMESPACE)
         until(self.pods, lambda pods: len(pods) == replicas and all(map(_is_ready, pods)), seconds=PATIENCE)
+
+    def settle(self):
+        """Wait until it asks for nothing any more, so that what comes is not what went before; return its counters."""
+        seen = [Counter()]
+
+        def is_quiet():
+            seen.append(self.counters())
+            return seen[-1] == seen[-2]
+
+        until(is_quiet, seconds=PATIENCE, pause=QUIET_SECONDS)
+        return seen[-1]
 
     def peak_mib(self):
         """Return the most memory that its process ever held, in MiB, as its node says."""
