@@ -3,8 +3,6 @@
 from datetime import UTC, datetime
 from types import SimpleNamespace
 
-import pytest
-
 from toolorch_api.run_input import Price
 from toolorch_evaluator.breakdown import Row
 from toolorch_evaluator.chart_timeline import draw_timeline
@@ -76,10 +74,9 @@ def test_tools_tell_how_calls_ended_and_prompts_are_titled():
     assert show_told({}) == []
 
 
-@pytest.mark.parametrize("seconds", [0, 90])
-def test_a_run_of_one_unit_and_of_no_time_can_be_drawn(seconds):
+def test_a_run_of_one_unit_and_of_no_time_can_be_drawn():
     whole, spans = Row("all", 1, 0, 0, 0, 0, 0.0), Spans()
-    spans.add(1e9, seconds)
+    spans.add(1e9, 0)
     attempts = [(1, datetime.fromtimestamp(1e9, UTC)), (2, datetime.fromtimestamp(1e9 + 60, UTC))]
     assert draw_timeline(spans, Spans(), 1, attempts).startswith(PNG)
     assert draw_scores([[whole], [], []], whole).startswith(PNG)
@@ -87,5 +84,5 @@ def test_a_run_of_one_unit_and_of_no_time_can_be_drawn(seconds):
 
 def test_more_roles_than_colours_can_be_drawn():
     rows = latency(*(f"expert-{n}" for n in range(7)))
-    assert draw_latency(rows) == draw_latency(rows), "equal numbers give equal bytes"
+    assert draw_latency(rows).startswith(PNG)
     assert draw_histogram(rows).startswith(PNG)
