@@ -160,11 +160,16 @@ def tamper(messages, rng):
             answer["content"] = None
 
 
-def conversation(domain, task_id, seed):
-    task, rng = dataset.task(domain, task_id), random.Random(f"{domain}/{task_id}/{seed}")
-    calls, environment = actions_of(task), Environment(task)
+def disturbed_actions(task, rng):
+    calls = actions_of(task)
     for _ in range(rng.choice([0, 1, 1, 1, 2, 3])):
         disturb(task, calls, rng)
+    return calls
+
+
+def conversation(domain, task_id, seed):
+    task, rng = dataset.task(domain, task_id), random.Random(f"{domain}/{task_id}/{seed}")
+    calls, environment = disturbed_actions(task, rng), Environment(task)
     messages, number = [say("assistant", "Hi! How can I help you today?")], 0
     while number < len(calls):
         size = 1
@@ -189,6 +194,12 @@ def conversation(domain, task_id, seed):
 def disturbed():
     """The builder of a conversation: domain, task id and seed in, transcript out."""
     return conversation
+
+
+@pytest.fixture(scope="session")
+def disturbed_calls():
+    """The builder of calls: task and random generator in; names, arguments and sides out."""
+    return disturbed_actions
 
 
 @pytest.fixture(scope="session", name="random_call")
