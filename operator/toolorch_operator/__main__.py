@@ -27,7 +27,7 @@ from toolorch_operator.workqueue import WorkQueue
 
 
 def main() -> None:
-    """Run the operator until SIGTERM; exit code 2: the environment cannot work, 1: a part died, or the lease is lost."""
+    """Run the operator until SIGTERM; exit code 2: the environment cannot work, 1: a part died, or the lease went."""
     try:
         settings = parse_settings(os.environ, programs.sources())
     except SettingsError as error:

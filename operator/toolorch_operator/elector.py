@@ -161,17 +161,22 @@ class Elector:
     async def _claim(self) -> bool:
         """Claim the lease, or renew it; tell whether it is held now."""
         started = self._clock()
-        lease, self._held = self._held, None
-        if lease is None:
-            lease = await self._store.get(LEASES, self._namespace, self._name)
-            self._sight = look(self._sight, lease, self._clock())
-            self.has_looked = True
-            if lease is not None and self._leads and self._sight.holder != self._identity:
-                # Who was taken for dead must not lead again as if nothing had been: others may have written.
-                self._until = float("-inf")
-                return False
+        known, self._held = self._held, None
+        if known is not None:
+            with suppress(Conflict):
+                return await self._write(known, started)
+        lease = await self._store.get(LEASES, self._namespace, self._name)
+        self._sight = look(self._sight, lease, self._clock())
+        self.has_looked = True
+        if lease is not None and self._leads and self._sight.holder != self._identity:
+            # Who was taken for dead must not lead again as if nothing had been: others may have written.
+            self._until = float("-inf")
+            return False
         if free_in(self._sight, self._identity, self._clock()) > 0:
             return False
+        return await self._write(lease, started)
+
+    async def _write(self, lease: Mapping[str, Any] | None, started: float) -> bool:
         claim = build_claim(lease, self._namespace, self._name, self._identity, datetime.now(UTC))
         held = await (self._store.create(self._namespace, claim) if lease is None else self._store.replace(claim))
         if held is None:
