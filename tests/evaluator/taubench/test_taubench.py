@@ -1,5 +1,6 @@
 """τ-bench: scripted conversations by each strategy, and how they are graded."""
 
+import io
 import json
 
 import pytest
@@ -16,6 +17,7 @@ from toolorch_evaluator.benchmarks.base import (
 from toolorch_evaluator.benchmarks.registry import benchmark
 from toolorch_evaluator.benchmarks.tau2 import dataset
 from toolorch_evaluator.benchmarks.taubench.strategies import build_examples, parse_action
+from toolorch_evaluator.score import score_file
 
 STOP = Reply("###STOP###")
 STRATEGIES = ("tool-calling", "few-shot", "act", "react")
@@ -127,8 +129,9 @@ async def test_who_is_not_done_in_thirty_steps_has_failed():
         (Reply("Action: [1]"), "react"),
         (Reply('Action: {"name": "respond", "arguments": {}}'), "act"),
         (Reply("Thought: hm. Action:"), "react"),
+        (Reply(None, (ToolCall("c", "respond", {"text": "Hi."}),)), "tool-calling"),
     ],
-    ids=["nothing", "no JSON", "no arguments", "no object", "nothing to say", "no action"],
+    ids=["nothing", "no JSON", "no arguments", "no object", "nothing to say", "no action", "a tool that says nothing"],
 )
 async def test_a_reply_without_an_action_is_the_agents_error(reply, strategy):
     transcript = await converse(Scripted([reply], [Reply("Hello.")]), strategy=strategy)
@@ -162,6 +165,43 @@ async def test_a_conversation_that_outgrows_the_agents_context_is_lost():
     transcript = await converse(Scripted([ContextWindowExceededError("x")], [Reply("Hello.")]))
     assert transcript["termination_reason"] == "context_window_exceeded"
     assert BENCH.score(transcript).reward == 0.0
+
+
+async def test_a_mark_in_the_users_first_words_ends_nothing():
+    ask = Scripted([Reply("Anything else?")], [Reply("Hello. ###STOP###"), STOP])
+    transcript = await converse(ask)
+    assert (transcript["termination_reason"], transcript["steps"]) == ("user_stop", 1)
+
+
+async def test_who_calls_respond_as_a_tool_has_spoken():
+    ask = Scripted(
+        [Reply(None, (ToolCall("", "respond", {"content": "Hi."}),)), Reply("Bye.")],
+        [Reply("Hello."), Reply("?"), STOP],
+    )
+    transcript = await converse(ask)
+    assert [m["content"] for m in transcript["messages"]][:3] == ["Hello.", "Hi.", "?"]
+    called, answered = [asked for asked in ask.asked if asked[0] == "agent"][1][1][-2:]
+    assert called["tool_calls"][0]["id"] == answered["tool_call_id"] != ""
+
+
+async def test_the_score_verb_grades_its_transcripts_and_no_others(tmp_path):
+    task_id, file = outputs_task(), tmp_path / "transcripts.jsonl"
+    whole = await converse(oracle("retail", task_id, "react"), task_id=task_id, strategy="react", maxSteps=60)
+    silent = {**whole, "messages": [m for m in whole["messages"] if m["role"] != "assistant" or m["tool_calls"]]}
+    rows = [whole, silent, {**whole, "termination_reason": "max_steps"}]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    out, err = io.StringIO(), io.StringIO()
+    assert score_file("tau-bench", file, out, err) == 0
+    results = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert [r["reward"] for r in results] == [1.0, 0.0, 0.0]
+    assert [r["reward_breakdown"] for r in results] == [
+        {"DB": 1.0, "COMMUNICATE": 1.0},
+        {"DB": 1.0, "COMMUNICATE": 0.0},
+        {},
+    ]
+    file.write_text(json.dumps({**whole, "domain": "telecom", "task_id": dataset.splits("telecom")["base"][0]}))
+    assert score_file("tau-bench", file, out, err) == 2
+    assert "unknown domain 'telecom' of tau-bench: known are retail, airline" in err.getvalue()
 
 
 async def test_few_shot_shows_five_other_training_tasks_and_the_same_ones_again():

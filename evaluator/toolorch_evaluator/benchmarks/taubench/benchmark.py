@@ -70,6 +70,8 @@ class TauBench(Packaged):
     def score(self, transcript: Mapping[str, Any]) -> Score:
         """Grade a transcript; raises ValueError where it is none."""
         parsed = parse_transcript(transcript)
+        if parsed.task.domain not in DOMAINS:
+            raise ValueError(f"unknown domain {parsed.task.domain!r} of tau-bench: known are {', '.join(DOMAINS)}")
         return score(parsed.task, parsed.termination_reason, parsed.messages)
 
 

@@ -7,12 +7,12 @@ the conversation as `agent_error`, which scores 0; the user's unusable reply is 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from toolorch_evaluator.benchmarks.base import Ask, ContextWindowExceededError, InvalidReplyError, ModelError, Reply
+from toolorch_evaluator.benchmarks.base import Ask, ContextWindowExceededError, InvalidReplyError, ModelError
 from toolorch_evaluator.benchmarks.tau2.environment import Environment
-from toolorch_evaluator.benchmarks.tau2.message import ASSISTANT, TOOL, USER, Call, Message
+from toolorch_evaluator.benchmarks.tau2.message import ASSISTANT, USER, Call, Message
 from toolorch_evaluator.benchmarks.tau2.prompts import GREETING
 from toolorch_evaluator.benchmarks.tau2.task import Task
 from toolorch_evaluator.benchmarks.taubench.strategies import RESPOND, TEXT_STRATEGIES, Action, observed, parse_action
@@ -70,10 +70,11 @@ class Conversation:
         reply = await self.ask("agent", self._of_agent, offered, self.setting.seed)
         self.written.append(reply.content)
         action = parse_action(reply, self.setting.strategy)
+        action = replace(action, id=action.id or f"call_{len(self.messages)}")
         if action.name == RESPOND:
-            observation = await self._speak(str(action.arguments.get("content", "")))
+            observation = await self._speak(str(action.arguments["content"]))
         else:
-            action, observation = self._use(environment, action, reply)
+            observation = self._use(environment, action)
         self._of_agent += observed(action, reply, observation, self.setting.strategy)
         if action.name == RESPOND:
             return "user_stop" if STOP in observation else ""
@@ -98,14 +99,13 @@ class Conversation:
         self.messages.append(Message(USER, said))
         return said
 
-    def _use(self, environment: Environment, action: Action, reply: Reply) -> tuple[Action, str]:
-        """Call a tool and return the action, with an id, and what it observed."""
-        call = Call(action.id or f"call_{len(self.messages)}", action.name, action.arguments, ASSISTANT)
+    def _use(self, environment: Environment, action: Action) -> str:
+        """Call a tool and return what it answered."""
+        call = Call(action.id, action.name, action.arguments, ASSISTANT)
         answer = environment.answer(call)
         # Text beside a call is thought, not speech: upstream's check of outputs never reads it.
         self.messages += [Message(ASSISTANT, None, (call,)), answer]
-        assert answer.role == TOOL
-        return Action(action.name, action.arguments, call.id), answer.content or ""
+        return answer.content or ""
 
 
 def _row(role: str, content: str | None) -> dict[str, Any]:

@@ -37,7 +37,7 @@ def parse_action(reply: Reply, strategy: str) -> Action:
         return _written_action(reply.content or "")
     if reply.tool_calls:
         first = reply.tool_calls[0]
-        return Action(first.name, first.arguments, first.id)
+        return _checked(Action(first.name, first.arguments, first.id))
     if not (reply.content or "").strip():
         raise InvalidReplyError("neither text nor tool calls")
     return Action(RESPOND, {"content": reply.content})
@@ -54,7 +54,11 @@ def _written_action(text: str) -> Action:
     named = isinstance(parsed, dict) and isinstance(parsed.get("name"), str)
     if not named or not isinstance(parsed.get("arguments"), dict):
         raise InvalidReplyError("the action is JSON without a name and arguments")
-    action = Action(parsed["name"], parsed["arguments"])
+    return _checked(Action(parsed["name"], parsed["arguments"]))
+
+
+def _checked(action: Action) -> Action:
+    """Return the action, if what it says is text: models call `respond` as a tool too."""
     if action.name == RESPOND and not isinstance(action.arguments.get("content"), str):
         raise InvalidReplyError("the action respond has no content")
     return action
