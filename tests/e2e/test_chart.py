@@ -13,6 +13,7 @@ CRDS = ("modelpools.toolorch.dev", "evalruns.toolorch.dev")
 CHART = Path(__file__).resolve().parents[2] / "helm" / "toolorch"
 DEMO = ("--values", CHART / "values-demo.yaml")
 ONE_NAMESPACE = ("--set", "watchNamespace=team-a")
+TWO = ("--set", "replicas=2")
 
 
 def render(cluster, *arguments):
@@ -20,7 +21,11 @@ def render(cluster, *arguments):
     return [document for document in yaml.safe_load_all(text) if document]
 
 
-@pytest.mark.parametrize("values", [(), DEMO, ONE_NAMESPACE], ids=["default", "demo", "one namespace"])
+@pytest.mark.parametrize(
+    "values",
+    [(), DEMO, ONE_NAMESPACE, TWO],
+    ids=["default", "demo", "one namespace", "two operators"],
+)
 def test_lint_finds_nothing_and_the_api_server_takes_every_object(cluster, values):
     assert "0 chart(s) failed" in cluster.helm("lint", "--strict", CHART, *values)
     documents = [d for d in render(cluster, *values) if d["metadata"].get("namespace", "default") == "default"]
@@ -45,6 +50,9 @@ def test_lint_finds_nothing_and_the_api_server_takes_every_object(cluster, value
         ("s3.sizeLimit=lots", "sizeLimit"),
         ("resyncSecond=300", "resyncSecond"),
         ("rbac.secretNames={A_B}", "secretNames"),
+        ("replicas=-1", "replicas"),
+        ("leaderElection=perhaps", "leaderElection"),
+        ("replicas=2,leaderElection=false", "need leaderElection"),
     ],
 )
 def test_a_bad_value_is_refused_by_its_name(cluster, setting, complaint):
@@ -105,11 +113,41 @@ def test_rights_are_no_more_than_the_operator_uses(cluster):
         ("", "secrets"): {"get"},
         ("", "events"): {"get", "list", "create", "patch"},
     }
-    alone = render(cluster, *ONE_NAMESPACE)
+    assert leases(documents) == leases(render(cluster, *ONE_NAMESPACE)) == [
+        ("default", "get update", ["toolorch"]), ("default", "create", None),
+    ]  # fmt: skip
+    assert not leases(render(cluster, "--set", "leaderElection=false"))
+    alone = [d for d in render(cluster, *ONE_NAMESPACE) if d["metadata"]["name"] != "toolorch-leader"]
     assert not [d for d in alone if d["kind"].startswith("ClusterRole")]
     assert {d["metadata"]["namespace"] for d in alone if d["kind"] in ("Role", "RoleBinding")} == {"team-a"}
     (narrow,) = [d for d in alone if d["kind"] == "Role"]
     assert not [rule for rule in narrow["rules"] if "nodes" in rule["resources"]]
+
+
+def leases(documents):
+    """Rights on leases: the namespace, the verbs, and of which names."""
+    return [
+        (role["metadata"]["namespace"], " ".join(rule["verbs"]), rule.get("resourceNames"))
+        for role in documents
+        if role["kind"] == "Role"
+        for rule in role["rules"]
+        if rule["resources"] == ["leases"]
+    ]
+
+
+def test_several_operators_are_spread_over_nodes_and_drained_one_at_a_time(cluster):
+    kinds = {d["kind"] for d in render(cluster)}
+    assert "PodDisruptionBudget" not in kinds, "a single one must not hold up a drain"
+    several = {d["kind"]: d for d in render(cluster, "--set", "replicas=2")}
+    assert several["PodDisruptionBudget"]["spec"]["minAvailable"] == 1
+    spec = several["Deployment"]["spec"]
+    (spread,) = spec["template"]["spec"]["topologySpreadConstraints"]
+    labels = spec["template"]["metadata"]["labels"]
+    for selector in (spread["labelSelector"], several["PodDisruptionBudget"]["spec"]["selector"]):
+        assert selector["matchLabels"].items() <= labels.items()
+    assert (spec["replicas"], spec["strategy"]["type"]) == (2, "RollingUpdate")
+    alone = {d["kind"]: d for d in render(cluster, "--set", "leaderElection=false")}
+    assert alone["Deployment"]["spec"]["strategy"] == {"type": "Recreate"}
 
 
 POOL = """
