@@ -85,7 +85,9 @@ async def test_a_pool_that_is_not_there_is_a_sentence_and_nothing_is_applied(clu
 
 
 async def test_what_the_server_refuses_is_said_line_by_line_and_nothing_is_applied(cluster, loaded):
-    (cluster.folder / "judged.error").write_text("E1121 18:32:26 log\ns-retail: spec.seed is immutable\ns-airline: the same\n")
+    (cluster.folder / "judged.error").write_text(
+        "E1121 18:32:26 log\ns-retail: spec.seed is immutable\ns-airline: the same\n"
+    )
     with pytest.raises(BadInputError) as refused:
         await apply_runs(cluster.kubectl, loaded)
     assert refused.value.sentences == ("kubectl: s-retail: spec.seed is immutable", "kubectl: s-airline: the same")
