@@ -10,7 +10,7 @@ import os
 import random
 import signal
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 from aiohttp import web
@@ -78,20 +78,25 @@ class Operator:
     async def run(self) -> int:
         """Run until SIGTERM or SIGINT (0), or until a part of it dies or another may lead (1)."""
         runner = await self._serve()
+        try:
+            return await self._run()
+        finally:
+            await runner.cleanup()
+
+    async def _run(self) -> int:
         self._take_signals()
-        stopping = asyncio.create_task(_wait_for(self._stop))
+        stopping = asyncio.create_task(self._stop.wait())
         campaign = asyncio.create_task(self._elector.acquire())
         await asyncio.wait([stopping, campaign], return_when=asyncio.FIRST_COMPLETED)
         if not campaign.done():
             campaign.cancel()
             await asyncio.gather(campaign, return_exceptions=True)
-            await runner.cleanup()
             await self._elector.release()
             return 0
         await campaign
-        return await self._lead(runner, stopping)
+        return await self._lead(stopping)
 
-    async def _lead(self, runner: web.AppRunner, stopping: asyncio.Task[None]) -> int:
+    async def _lead(self, stopping: asyncio.Task[Any]) -> int:
         # Started before the watch: kopf ends by cancelling whatever task is younger than itself.
         hold = asyncio.create_task(self._elector.hold())
         workers = [asyncio.create_task(self._work()) for _ in range(WORKERS)]
@@ -106,15 +111,13 @@ class Operator:
             log.error("a part of the operator died", error=str(task.exception() or "ended"))
         log.info("stopping")
         self._queue.close()
-        await runner.cleanup()
-        is_idle = await _drain(workers)
-        await self._step_down(hold, is_idle)
+        await self._step_down(hold, is_idle=await _drain(workers))
         unwatch.set()
         self._tasks[-1].cancel()
         await asyncio.gather(watch, stopping, *self._tasks, return_exceptions=True)
         return 0 if stopping in ended else 1
 
-    async def _step_down(self, hold: asyncio.Task[None], is_idle: bool) -> None:
+    async def _step_down(self, hold: asyncio.Task[None], *, is_idle: bool) -> None:
         hold.cancel()
         await asyncio.gather(hold, return_exceptions=True)
         # What was broken off may still arrive: the lease then ends by itself, and nobody leads before.
@@ -186,10 +189,6 @@ async def add_all(world: World, queue: WorkQueue, namespace: str) -> None:
         for item in items:
             meta = item["metadata"]
             queue.add(Key(resource.kind, meta["namespace"], meta["name"]), random.uniform(0, spread))
-
-
-async def _wait_for(event: asyncio.Event) -> None:
-    await event.wait()
 
 
 async def _drain(workers: list[asyncio.Task[None]]) -> bool:

@@ -11,7 +11,7 @@ from aiohttp import web
 from kubernetes.aio.client.configuration import Configuration
 
 from toolorch_operator.cluster import Cluster
-from toolorch_operator.errors import Conflict, Denied, Invalid, NotFound, Throttled, Unavailable
+from toolorch_operator.errors import Conflict, Denied, Invalid, NotFound, NotLeading, Throttled, Unavailable
 from toolorch_operator.plan import Ref
 from toolorch_operator.resources import CONFIG_MAPS, JOBS, MODEL_POOLS, NODES, PODS
 
@@ -19,7 +19,7 @@ CONFIG_MAP = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}
 
 
 @asynccontextmanager
-async def api(metrics, *answers):
+async def api(metrics, *answers, check=lambda: None):
     """A cluster whose server gives these answers (status, JSON, headers) in order; yields it and the requests seen."""
     seen, left = [], list(answers)
 
@@ -37,7 +37,7 @@ async def api(metrics, *answers):
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     configuration = Configuration(host=f"http://127.0.0.1:{runner.addresses[0][1]}")
     configuration.api_key["BearerToken"] = "bearer secret-token"
-    cluster = Cluster(configuration, metrics)
+    cluster = Cluster(configuration, metrics, check)
     try:
         yield cluster, seen
     finally:
@@ -198,3 +198,39 @@ async def test_no_server_has_no_log(frame):
     with pytest.raises(Unavailable, match="pods/log"):
         await cluster.read_log("ns", "p", 5, 1000)
     await cluster.close()
+
+
+WRITES = {
+    "apply": lambda cluster: cluster.apply("ns", CONFIG_MAP),
+    "create": lambda cluster: cluster.create("ns", CONFIG_MAP),
+    "delete": lambda cluster: cluster.delete("ns", Ref("Pod", "p")),
+    "merge": lambda cluster: cluster.merge(PODS, "ns", "p", {}),
+    "replace": lambda cluster: cluster.replace({**CONFIG_MAP, "metadata": {"name": "c", "namespace": "ns"}}),
+    "write_status": lambda cluster: cluster.write_status(
+        {"kind": "ModelPool", "metadata": {"name": "p", "namespace": "ns"}}, {}
+    ),
+}
+
+
+def refuse():
+    raise NotLeading("another leads")
+
+
+@pytest.mark.parametrize("write", WRITES)
+async def test_who_does_not_lead_sends_no(frame, write):
+    async with api(frame.metrics(), check=refuse) as (cluster, seen):
+        with pytest.raises(NotLeading):
+            await WRITES[write](cluster)
+    assert seen == []
+
+
+async def test_who_does_not_lead_may_read(frame):
+    async with api(frame.metrics(), (200, {}), (200, {"items": []}), check=refuse) as (cluster, seen):
+        await cluster.get(PODS, "ns", "p")
+        await cluster.list(PODS)
+    assert len(seen) == 2
+
+
+def test_every_way_to_write_is_among_the_tested():
+    reads = {"close", "credentials", "get", "list", "read_log", "proxy"}
+    assert {name for name in vars(Cluster) if not name.startswith("_")} == reads | set(WRITES)

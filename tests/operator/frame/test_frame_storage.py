@@ -9,7 +9,7 @@ import pytest
 
 from toolorch_api.meta import StatusModel
 from toolorch_api.shard import Assignment, Manifest, Progress, Summary
-from toolorch_operator.errors import StorageDenied, StorageError, StorageInvalid, StorageUnavailable
+from toolorch_operator.errors import NotLeading, StorageDenied, StorageError, StorageInvalid, StorageUnavailable
 from toolorch_operator.evalrun.wants import StorageWants
 from toolorch_operator.facts import Facts
 from toolorch_operator.storage import Storage, parse_storage_error
@@ -211,3 +211,16 @@ async def test_a_store_that_refused_a_write_is_read_again_only_once_it_takes_one
     assert requests(frame, metrics)["put", "ok"] == before + 1
     await facts.read(store, "r", wants)
     assert requests(frame, metrics)["put", "ok"] == before + 1
+
+
+async def test_who_does_not_lead_stores_nothing_and_may_read(frame, tmp_path):
+    def refuse():
+        raise NotLeading("another leads")
+
+    store = Storage(frame.metrics(), refuse).open(f"file://{tmp_path}/evals/run-1", {})
+    for write in (store.create("a/b.json", b"1"), store.probe("token")):
+        with pytest.raises(NotLeading):
+            await write
+    assert await store.get("a/b.json") is None
+    assert await store.list("a/") == []
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
