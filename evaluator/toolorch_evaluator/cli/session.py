@@ -144,7 +144,7 @@ def _keep(pools: Mapping[str, LocalPool], setting: Setting, display: Display) ->
     asks = setting.machine.asks
     kept = [name for key, pool in pools.items() if key in asks for name in let_go(pool, asks[key], setting.notes)]
     if kept:
-        display.say(f"{', '.join(kept)} run on: the same pools use them again; toolorch servers stop ends them")
+        display.say(f"{', '.join(kept)} run on for the next run with the same pools (toolorch servers lists them)")
 
 
 def _write_keys(setting: Setting) -> Path:

@@ -59,8 +59,14 @@ def _render(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 def _stand(row: Row) -> list[str]:
     status = row.status
     errors = str(status.units.infra_errors) if status.units.total else ""
-    reason = "" if is_true(status.conditions, RunCondition.COMPLETE) else status.reason or "not begun"
-    return [status.done, status.score, status.interval, status.score_scheduled, errors, reason]
+    return [status.done, status.score, status.interval, status.score_scheduled, errors, _reason(status)]
+
+
+def _reason(status: EvalRunStatus) -> str:
+    """Return what keeps a run from being complete, or its numbers from being believed."""
+    if is_true(status.conditions, RunCondition.RESULTS_SUSPECT):
+        return RunCondition.RESULTS_SUSPECT
+    return "" if is_true(status.conditions, RunCondition.COMPLETE) else status.reason or "not begun"
 
 
 def _common_ks(rows: Sequence[Row]) -> list[str]:
@@ -79,7 +85,7 @@ def render_csv(axes: Sequence[str], rows: Sequence[Row]) -> str:
         status, units = row.status, row.status.units
         figures = [
             units.done, units.total, units.passed, status.score, status.interval, status.score_scheduled,
-            status.interval_scheduled, units.infra_errors, status.reason, status.results,
+            status.interval_scheduled, units.infra_errors, _reason(status) or status.reason, status.results,
         ]  # fmt: skip
         passes = [status.pass_hat_k.get(k, "") for k in ks]
         writer.writerow([row.name, *row.assignment.values(), *figures, *passes])

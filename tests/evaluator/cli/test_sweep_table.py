@@ -62,3 +62,9 @@ def test_the_csv_has_a_column_for_each_figure():
     wanted = {"run": "r-0", "model": "qwen3-0b", "done": "575", "passed": "237", "score": "0.412", "pass^5": "0.450"}
     assert wanted.items() <= row.items()
     assert (row["scoreScheduled"], row["infraErrors"]) == ("0.402", "3")
+
+
+def test_numbers_that_are_not_to_be_believed_say_so():
+    suspect = {**COMPLETE, "type": "ResultsSuspect", "reason": "NoToolCalls"}
+    status = EvalRunStatus.model_validate({"conditions": [COMPLETE, suspect], "done": "2/2", "score": "0.000"})
+    assert render_sweep(AXES, rows(status))[1].split()[-1] == "ResultsSuspect"
