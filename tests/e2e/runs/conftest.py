@@ -63,6 +63,15 @@ def operator(operator_of_package):
     found.scale(1)
 
 
+@pytest.fixture
+def operator_without_election(operator):
+    """The operator as it was before it knew elections; afterwards as the chart has it."""
+    operator.elect("false")
+    yield operator
+    operator.scale(1)
+    operator.elect("true")
+
+
 @pytest.fixture(scope="package")
 def shaken(runs):
     """A run of 300 units over a server that fails some calls and leaves others without an answer: status, objects."""

@@ -52,8 +52,8 @@ def test_the_operator_killed_at_a_random_moment_changes_nothing(runs, operator, 
     assert_whole_in_one_attempt(runs, name)
 
 
-def test_two_operators_at_once_make_each_thing_once(runs, operator):
-    operator.scale(2)
+def test_two_operators_that_both_lead_by_mistake_make_each_thing_once(runs, operator_without_election):
+    operator_without_election.scale(2)
     runs.start("ruled-by-two", "slow")
     stored = assert_whole_in_one_attempt(runs, "ruled-by-two")
     runs.until("ruled-by-two", lambda s: s.get("report"))

@@ -56,6 +56,12 @@ class Operator:
         until(is_quiet, seconds=PATIENCE, pause=QUIET_SECONDS)
         return seen[-1]
 
+    def elect(self, switch):
+        """Have its pods elect a leader, or not: true or false."""
+        variable = f"TOOLORCH_LEADER_ELECTION={switch}"
+        self._cluster.kubectl("set", "env", DEPLOYMENT, variable, namespace=RELEASE_NAMESPACE)
+        self._cluster.kubectl("rollout", "status", DEPLOYMENT, "--timeout=120s", namespace=RELEASE_NAMESPACE)
+
     def peak_mib(self):
         """Return the most memory that its process ever held, in MiB, as its node says."""
         (pod,) = self.pods()
