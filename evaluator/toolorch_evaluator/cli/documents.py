@@ -98,6 +98,8 @@ def _mistakes_of_head(document: Document) -> list[str]:
     if not isinstance(value, dict):
         return [f"{document.at()}: a document is a mapping with apiVersion, kind, metadata and spec"]
     kind, version = value.get("kind"), value.get("apiVersion")
+    if kind == "Sweep":
+        return [f"{document.at('kind')}: this is a Sweep, which toolorch sweep takes"]
     if kind not in _KINDS:
         return [f"{document.at('kind')}: kind must be {' or '.join(_KINDS)}, not {kind!r}{meant(str(kind), _KINDS)}"]
     if version != API_VERSION:

@@ -25,6 +25,7 @@ def refusal(*paths, name=None):
             ":1: kind must be ModelPool or EvalRun, not 'ModelPol'; did you mean ModelPool?",
             id="a kind",
         ),
+        pytest.param("kind: Sweep", ":1: this is a Sweep, which toolorch sweep takes", id="a sweep"),
         pytest.param(
             "kind: EvalRun\napiVersion: toolorch.dev/v1",
             ":2: apiVersion must be toolorch.dev/v1alpha1, not 'toolorch.dev/v1'",
