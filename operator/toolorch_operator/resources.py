@@ -47,6 +47,7 @@ SECRETS = Resource("Secret", "v1", "secrets")
 EVENTS = Resource("Event", "v1", "events")
 NODES = Resource("Node", "v1", "nodes")
 LEASES = Resource("Lease", "coordination.k8s.io/v1", "leases")
+NAMESPACES = Resource("Namespace", "v1", "namespaces")
 RESOURCE_QUOTAS = Resource("ResourceQuota", "v1", "resourcequotas")
 
 OWNERS = (MODEL_POOLS, EVAL_RUNS)

@@ -32,6 +32,7 @@ from toolorch_operator.resources import (
     EVENTS,
     JOBS,
     MODEL_POOLS,
+    NAMESPACES,
     PODS,
     SECRETS,
 )
@@ -81,7 +82,8 @@ class RunObserver:
             config_maps=frozenset(maps),
             baseline=baseline,
         )
-        seen = replace(seen, refusals=await self._refusals(meta.namespace, seen))
+        going = await self._is_going(meta.namespace, seen)
+        seen = replace(seen, namespace_is_going=going, refusals=await self._refusals(meta.namespace, seen))
         live = {(JOBS.kind, n): j for n, j in jobs.items()} | {(CONFIG_MAPS.kind, n): m for n, m in maps.items()}
         if output is None or secret is None:
             return Observation(replace(seen, has_storage=False), live)
@@ -97,6 +99,15 @@ class RunObserver:
         seen = replace(seen, pods=pods, storage=view)
         logs = await self._logs.read(meta.namespace, wanted_logs(seen), folder.blank)
         return Observation(replace(seen, logs=logs), live, folder)
+
+    async def _is_going(self, namespace: str, seen: ObservedRun) -> bool:
+        if not any(pod.is_leaving for pod in seen.pods):
+            return False
+        # The role of an older chart has no such verb: then the namespace waits for whoever deletes its Jobs.
+        with suppress(Denied):
+            raw = await self._cluster.get(NAMESPACES, "", namespace)
+            return raw is not None and bool(raw["metadata"].get("deletionTimestamp"))
+        return False
 
     async def _refusals(self, namespace: str, seen: ObservedRun) -> dict[str, str]:
         """Return why Jobs lack pods: Events alone tell, and are read only where pods are missing."""

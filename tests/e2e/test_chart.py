@@ -108,6 +108,7 @@ def test_rights_are_no_more_than_the_operator_uses(cluster):
         ("batch", "jobs"): read | own | {"delete"},
         ("", "pods"): {"list", "watch", "delete"},
         ("", "pods/log"): {"get"},
+        ("", "namespaces"): {"get"},
         ("", "nodes"): {"list"},
         ("", "resourcequotas"): {"list"},
         ("", "secrets"): {"get"},

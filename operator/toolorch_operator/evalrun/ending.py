@@ -36,7 +36,7 @@ from toolorch_operator.evalrun.report import (
 from toolorch_operator.evalrun.score import score_fields
 from toolorch_operator.evalrun.step import Says, Step, go_on
 from toolorch_operator.evalrun.verdict import judge
-from toolorch_operator.plan import Ref
+from toolorch_operator.plan import Plan, Ref
 
 
 def fail(
@@ -57,6 +57,15 @@ def stop_jobs(run: EvalRun, observed: ObservedRun) -> tuple[dict[str, Any], ...]
 def release_jobs(observed: ObservedRun) -> tuple[Ref, ...]:
     """Return the Jobs in a queue that may still start pods: only without them Kueue starts none and frees its quota."""
     return tuple(Ref("Job", job.name, job.uid) for job in observed.jobs.values() if job.queue and not job.has_ended)
+
+
+def leave_namespace(observed: ObservedRun) -> Plan:
+    """Return what is left to do in a namespace that is being deleted: its Jobs have to go.
+
+    Kubernetes waits for pods before it deletes anything else, and a Job keeps a failed pod until there is one in its
+    place, which can no longer be made.
+    """
+    return Plan(delete=tuple(Ref("Job", job.name, job.uid) for job in observed.jobs.values()), requeue_after=LOOK_AGAIN)
 
 
 def conclude(

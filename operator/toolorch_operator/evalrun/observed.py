@@ -69,6 +69,8 @@ class ObservedRun:
     pods: tuple[PodView, ...] = ()
     config_maps: frozenset[str] = frozenset()
     """Names of the run's own ConfigMaps."""
+    namespace_is_going: bool = False
+    """Whether the run's namespace is being deleted; looked at where a pod is going."""
     refusals: Mapping[str, str] = field(default_factory=dict)
     """By Job: why the API server took no more of its pods, for Jobs that lack some."""
     has_storage: bool = True

@@ -13,7 +13,14 @@ from toolorch_operator.defaults import Defaults
 from toolorch_operator.evalrun.attempts import current_attempt
 from toolorch_operator.evalrun.budget import add_spent, without_mere_count
 from toolorch_operator.evalrun.deaths import learn_quarantine
-from toolorch_operator.evalrun.ending import await_summary, fail, follow_report, release_jobs, stop_jobs
+from toolorch_operator.evalrun.ending import (
+    await_summary,
+    fail,
+    follow_report,
+    leave_namespace,
+    release_jobs,
+    stop_jobs,
+)
 from toolorch_operator.evalrun.evidence import keep_evidence
 from toolorch_operator.evalrun.expiry import expire, wait_for_expiry
 from toolorch_operator.evalrun.ground import add_ground
@@ -45,6 +52,8 @@ def plan(run: EvalRun, observed: ObservedRun, now: datetime, defaults: Defaults)
 
 
 def _plan(run: EvalRun, observed: ObservedRun, now: datetime, defaults: Defaults) -> Plan:
+    if observed.namespace_is_going:
+        return leave_namespace(observed)
     again = reopen(run, now)
     if again is None and is_settled(run.status):
         return expire(run, observed, now)

@@ -55,3 +55,35 @@ async def test_events_are_read_for_a_job_that_lacks_pods(frame, status, events, 
     assert observed.seen.refusals == refusals
     wanted = "involvedObject.kind=Job,involvedObject.uid=job-uid,reason=FailedCreate"
     assert cluster.asked == ([] if status else [wanted])
+
+
+@pytest.mark.parametrize(
+    ("leaving", "namespace", "is_going", "asked"),
+    [
+        pytest.param(False, {"deletionTimestamp": "2026-01-02T03:04:05Z"}, False, 0, id="no pod goes: nobody asks"),
+        pytest.param(True, {}, False, 1, id="a pod goes, the namespace stays"),
+        pytest.param(True, {"deletionTimestamp": "2026-01-02T03:04:05Z"}, True, 1, id="both go"),
+        pytest.param(True, Denied("namespaces"), False, 1, id="a role without that verb stops nothing"),
+    ],
+)
+async def test_a_namespace_is_looked_at_where_a_pod_goes(frame, leaving, namespace, is_going, asked):
+    pod = frame.child("Pod", "run-a1-0")
+    pod["metadata"]["labels"] |= {"toolorch.dev/kind": "EvalRun", "toolorch.dev/name": "run"}
+    pod["metadata"]["creationTimestamp"] = "2026-01-02T03:04:00Z"
+    pod["metadata"] |= {"deletionTimestamp": "2026-01-02T03:04:05Z"} if leaving else {}
+    cluster, asks = frame.cluster(pod), []
+
+    class Namespaced(Cluster):
+        async def get(self, resource, of, name):
+            if resource.kind != "Namespace":
+                return await super().get(resource, of, name)
+            asks.append((of, name))
+            if isinstance(namespace, Exception):
+                raise namespace
+            return {"metadata": {"name": name, **namespace}}
+
+    metrics = frame.metrics()
+    observer = RunObserver(Namespaced(cluster, []), Storage(metrics), Facts(lambda: "t"), frame.defaults, Freshness())
+    observed = await observer.observe(EvalRun.model_validate(frame.run()))
+    assert observed.seen.namespace_is_going is is_going
+    assert asks == [("", "default")] * asked
