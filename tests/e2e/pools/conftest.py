@@ -83,7 +83,7 @@ class Pools:
 
     def until(self, name, is_it, seconds=PATIENCE):
         """Wait until a pool's status is such, and return it."""
-        return until(lambda: self.status(name), is_it, seconds)
+        return until(lambda: self.status(name), is_it, seconds=seconds)
 
     def until_reason(self, name, reason, seconds=PATIENCE):
         """Wait until the REASON column shows a reason, and return the status."""
