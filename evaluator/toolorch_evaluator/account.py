@@ -27,6 +27,8 @@ class Account:
     by_role: Counter[str] = field(default_factory=Counter)
     leaked: Counter[str] = field(default_factory=Counter)
     """Answers by role with thoughts in their text."""
+    left_out: Counter[str] = field(default_factory=Counter)
+    """Calls in which a field was not sent as the benchmark means it, by `<field>_<role>`."""
     endpoints: set[str] = field(default_factory=set)
     served: dict[str, str] = field(default_factory=dict)
     outputs: str = ""
@@ -48,7 +50,8 @@ class Account:
     @property
     def counts(self) -> dict[str, int]:
         """What is counted of the answers themselves, by name."""
-        return {f"leaked_thoughts_{role}": count for role, count in self.leaked.items()}
+        leaked = {f"leaked_thoughts_{role}": count for role, count in self.leaked.items()}
+        return leaked | {f"left_out_{name}": count for name, count in self.left_out.items()}
 
     @property
     def usage(self) -> Usage:

@@ -59,6 +59,8 @@ class Chat:
         self.roles = run.spec.roles.by_name()
         self.load: dict[str, Counter[str]] = {pool: Counter() for pool in run.pools}
         """Units by pool and endpoint, while they last."""
+        self.unwanted: dict[str, set[str]] = {pool: set() for pool in run.pools}
+        """Fields of requests that a pool's servers refuse, by pool."""
         self.spent = Usage()
         """All answered calls of this shard so far, those of units that were lost later included."""
         self.last_answer_at: datetime | None = None

@@ -9,6 +9,7 @@ from email.utils import parsedate_to_datetime
 
 from toolorch_api.shard import Unit
 from toolorch_evaluator.overflow import asks_too_much, is_too_long, tokens_left
+from toolorch_evaluator.unwanted import find_unwanted
 
 MAX_SENTENCE = 300
 
@@ -19,7 +20,7 @@ class Trouble:
 
     `passing`: another try may help. `overflow`: prompt and answer do not fit the model; `left`: tokens that an answer
     may have after all. `pause`: seconds that the server asked for. `lost`: the server died while it had the request;
-    `beside`: other units that it had a request of.
+    `beside`: other units that it had a request of. `unwanted`: the field of the request that it refuses.
     """
 
     cause: str
@@ -30,6 +31,7 @@ class Trouble:
     pause: float | None = None
     lost: bool = False
     beside: frozenset[Unit] = frozenset()
+    unwanted: str = ""
 
 
 _PASSING_4XX = {408: "model_timeout", 409: "model_busy", 425: "model_busy", 429: "model_busy"}
@@ -57,7 +59,8 @@ def classify(
     if 300 <= status < 400:
         # Followed, it would bring a conversation, and perhaps a key, to a server that the spec does not name.
         return Trouble("model_redirects", message, passing=False)
-    return Trouble(_PERMANENT.get(status, "model_refused"), message, passing=False)
+    unwanted = find_unwanted(text) if status in _TOO_LONG_STATUS else ""
+    return Trouble(_PERMANENT.get(status, "model_refused"), message, passing=False, unwanted=unwanted)
 
 
 def parse_pause(text: str | None, now: datetime) -> float | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -23,6 +23,7 @@ from toolorch_evaluator.endpoints import choose
 from toolorch_evaluator.overflow import is_enough
 from toolorch_evaluator.refusals import Trouble
 from toolorch_evaluator.sending import Request
+from toolorch_evaluator.unwanted import RENAMED, leave_out, may_leave_out
 from toolorch_evaluator.wire import Answer, build_body
 
 # A call whose servers die so often has killed them, or meets servers that would die of any call.
@@ -79,8 +80,11 @@ class UnitChat:
         wants: Mapping[str, Any] | None,
     ) -> Request:
         run, temperature = self._chat.run, self._chat.default_temperature
+        body = build_body(player, run.pools[call.pool], messages, tools, seed, temperature, wants)
+        known = self._chat.unwanted[call.pool] & body.keys()
+        self._note_left_out(known, call.role)
         return Request(
-            body=build_body(player, run.pools[call.pool], messages, tools, seed, temperature, wants),
+            body=leave_out(body, known),
             id=f"{run.name}/{self._unit.key}/{call.role}/{call.n}",
             seconds=run.spec.deadlines.call_seconds,
             stream=player.stream,
@@ -114,14 +118,28 @@ class UnitChat:
             outcome = await self._try(call, request, failed)
             if isinstance(outcome, Answer):
                 return outcome
-            if (shorter := _shorten(call, request, outcome)) is not None:
-                request = shorter
+            other = _shorten(call, request, outcome) or self._leave_out(call, request, outcome)
+            if other is not None:
+                request = other
                 continue
             is_lost = call.losses >= self._losses_allowed
             if not outcome.passing or is_lost or call.tries >= patience.tries:
                 return outcome
             failed.add(call.endpoint)
             await asyncio.sleep(patience.pause(call.tries, outcome.pause))
+
+    def _leave_out(self, call: Call, request: Request, trouble: Trouble) -> Request | None:
+        """Return the request without the field that the server refuses, where the spec does not insist on it."""
+        field = trouble.unwanted
+        role, pool = self._chat.roles[call.role], self._chat.run.pools[call.pool]
+        if field not in request.body or not may_leave_out(field, role, pool):
+            return None
+        self._chat.unwanted[call.pool].add(field)
+        self._note_left_out([field], call.role)
+        return replace(request, body=leave_out(request.body, [field]))
+
+    def _note_left_out(self, fields: Iterable[str], role: str) -> None:
+        self.account.left_out.update(f"{field}_{role}" for field in fields if field not in RENAMED)
 
     async def _try(self, call: Call, request: Request, failed: set[str]) -> Answer | Trouble:
         endpoint = await self._ready_endpoint(call, failed)
