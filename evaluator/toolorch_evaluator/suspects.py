@@ -48,7 +48,7 @@ def find_suspects(
     if len(results) >= FEWEST:
         signs += [_one_error(results), _no_tool_calls(results), _empty(results, latency), _equal(results)]
         signs += [_one_end(results), _no_expert(results, experts)]
-    return [sign for sign in (*signs, find_worst_endpoint(results)) if sign]
+    return [sign for sign in (*signs, _no_search(results), find_worst_endpoint(results)) if sign]
 
 
 def _one_error(results: Sequence[Result]) -> str:
@@ -115,3 +115,11 @@ def _no_expert(results: Sequence[Result], experts: Collection[str]) -> str:
         return ""
     where = "do transcripts/ show that it tries? See prompts.json and the pool's tool-call parser"
     return f"the agent called none of its {len(experts)} experts in any of {len(ended)} units: {where}"
+
+
+def _no_search(results: Sequence[Result]) -> str:
+    searches = sum(n for r in results for name, n in r.counts.items() if name.startswith("search_"))
+    away = sum(r.counts.get("search_retrieval_unavailable", 0) for r in results)
+    if away < FEWEST or 2 * away <= searches:
+        return ""
+    return f"the search service was away in {away} of {searches} searches: see its pods, and roles.retrieval.url"

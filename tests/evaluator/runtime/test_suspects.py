@@ -163,3 +163,19 @@ def test_experts_that_are_never_called_are_a_sign(calls, experts, suspect):
     assert not suspect or "called none of its 2 experts in any of 8 units" in signs[0]
     called = result(8).model_copy(update={"calls": {"expert-1": 1, "agent": 1}})
     assert find_suspects([*told, called], (), experts) == []
+
+
+@pytest.mark.parametrize(
+    ("counts", "sign"),
+    [
+        pytest.param({"search_retrieval_unavailable": 3, "search_ok": 2}, "away in 24 of 40 searches", id="most"),
+        pytest.param({"search_retrieval_unavailable": 2, "search_ok": 2}, "", id="half"),
+        pytest.param({"search_ok": 2, "search_nothing_found": 9}, "", id="searches that found nothing"),
+        # Of τ²'s airline: a tool of the environment, which needs no service.
+        pytest.param({"search_direct_flight_ok": 2}, "", id="another tool that is named like it"),
+    ],
+)
+def test_a_search_service_that_was_mostly_away_is_a_sign(counts, sign):
+    found = find_suspects([r.model_copy(update={"counts": counts}) for r in results()])
+    assert bool(found) is bool(sign)
+    assert not sign or sign in found[0]
