@@ -84,8 +84,9 @@ def test_progress_is_told_and_no_server_starts_before_the_end(pools):
 
     def look():
         statuses = [pools.status(name) for name in SHARED]
-        seen.extend((s["fetch"]["state"], s["fetch"].get("doneGiB"), s["readyReplicas"]) for s in statuses)
-        return [s["ready"] for s in statuses]
+        told = [s for s in statuses if "fetch" in s]
+        seen.extend((s["fetch"]["state"], s["fetch"].get("doneGiB"), s["readyReplicas"]) for s in told)
+        return [s.get("ready") for s in statuses]
 
     pools.look(look, lambda ready: ready == ["1/1", "1/1"])
     amounts = {float(done) for state, done, _ in seen if state == "Running" and done}
