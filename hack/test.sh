@@ -33,6 +33,7 @@ check "mypy" make types
 check "imports" make imports
 tests "tests without a cluster" test-unit
 check "cluster" make cluster && check "images" make images && tests "tests on kind" test-cluster
+tests "faults" test-some-faults
 
 printf '\n---\n'
 printf '%s\n' "${lines[@]}" "${closing[@]}"

@@ -9,6 +9,7 @@ import socket
 import sys
 import time
 import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import httpx
@@ -26,10 +27,13 @@ from toolorch_operator.wiring import build_world
 from toolorch_operator.workqueue import WorkQueue
 
 
-def main() -> None:
-    """Run the operator until SIGTERM; exit code 2: the environment cannot work, 1: a part died, or the lease went."""
+def main(tune: Callable[[Settings], Settings] = lambda settings: settings) -> None:
+    """Run the operator until SIGTERM; exit code 2: the environment cannot work, 1: a part died, or the lease went.
+
+    `tune` returns the settings to run with, for who needs what no environment may say: a resync each three seconds.
+    """
     try:
-        settings = parse_settings(os.environ, programs.sources())
+        settings = tune(parse_settings(os.environ, programs.sources()))
     except SettingsError as error:
         sys.stderr.write(f"toolorch-operator: {error}\n")
         sys.exit(2)
@@ -51,7 +55,7 @@ async def _run(settings: Settings) -> int:
             httpx.AsyncClient(transport=TunnelTransport(cluster)) as tunnel,
         ):
             # Retries spread by a fifth, so that what failed together does not come back together.
-            queue = WorkQueue(time.monotonic, lambda: random.uniform(0.8, 1.2))
+            queue = WorkQueue(time.monotonic, lambda: random.uniform(0.8, 1.2), settings.resync_seconds)
             prober = Prober(
                 client,
                 None if settings.in_cluster else tunnel,

@@ -9,6 +9,9 @@ import heapq
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+RETRY_CAP = 300.0
+"""Seconds between two resyncs, unless they are set otherwise."""
+
 K = TypeVar("K")
 
 
@@ -18,8 +21,8 @@ class Schedule(Generic[K]):
 
     base: float = 0.05
     """Seconds before the first retry, which mostly follows a lost race; each further one doubles."""
-    cap: float = 300.0
-    """Longest delay before a retry in seconds: the resync would come then anyway."""
+    cap: float = RETRY_CAP
+    """Longest delay before a retry in seconds."""
     waiting: dict[K, float] = field(default_factory=dict)
     active: dict[K, float] = field(default_factory=dict)
     failures: dict[K, int] = field(default_factory=dict)

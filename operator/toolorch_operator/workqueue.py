@@ -12,7 +12,7 @@ import structlog
 from toolorch_operator.errors import Conflict, EdgeError
 from toolorch_operator.metrics import Metrics
 from toolorch_operator.owner import Key
-from toolorch_operator.schedule import Schedule
+from toolorch_operator.schedule import RETRY_CAP, Schedule
 
 WORKERS = 8
 RECONCILE_TIMEOUT = 120.0
@@ -24,12 +24,15 @@ log = structlog.get_logger("workqueue")
 
 
 class WorkQueue:
-    """Keys to reconcile; `clock` counts seconds, `jitter` returns a factor around 1 for retries."""
+    """Keys to reconcile; `clock` counts seconds, `jitter` returns a factor around 1 for retries.
 
-    def __init__(self, clock: Callable[[], float], jitter: Callable[[], float]) -> None:
+    No retry waits for longer than `cap` seconds: the resync would come then anyway.
+    """
+
+    def __init__(self, clock: Callable[[], float], jitter: Callable[[], float], cap: float = RETRY_CAP) -> None:
         self._clock = clock
         self._jitter = jitter
-        self._schedule: Schedule[Key] = Schedule()
+        self._schedule: Schedule[Key] = Schedule(cap=cap)
         self._changed = asyncio.Event()
         self.closed = False
 
