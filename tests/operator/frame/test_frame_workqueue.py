@@ -57,6 +57,11 @@ async def test_a_burst_of_events_is_one_reconcile_and_one_more_for_what_came_mea
     assert seen == [A, A]
 
 
+def test_no_retry_waits_for_longer_than_a_resync_would():
+    queue = WorkQueue(Clock(), lambda: 1.0, cap=3.0)
+    assert max(queue.retry(A) for _ in range(20)) == 3.0
+
+
 async def test_one_key_is_never_reconciled_twice_at_once():
     queue, running, most, count = new_queue(), 0, 0, 0
 
