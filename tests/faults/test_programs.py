@@ -4,10 +4,11 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
-from patient import until
+from patient import PATIENCE
 from programs import Program, die_with_parent
 
 SUPPORT = Path(__file__).parent / "support"
@@ -20,17 +21,16 @@ time.sleep(60)
 """
 
 
-async def test_a_program_is_gone_when_its_starter_was_killed(tmp_path):
+def test_a_program_is_gone_when_its_starter_was_killed(tmp_path):
     command = [sys.executable, "-c", STARTS_ONE, SUPPORT, tmp_path / "log"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=die_with_parent) as starter:
         started = int(starter.stdout.readline())
         assert _runs(started)
         starter.send_signal(signal.SIGKILL)
-
-    async def runs():
-        return _runs(started)
-
-    await until(runs, lambda running: not running)
+    end = time.monotonic() + PATIENCE
+    while _runs(started):
+        assert time.monotonic() < end, "it runs on"
+        time.sleep(0.02)
 
 
 def test_a_program_that_ended_by_itself_is_named_with_its_last_words(tmp_path):
