@@ -16,6 +16,8 @@ KIND_VERSION=v0.33.0
 KIND_NODE_IMAGE=kindest/node:v1.37.0@sha256:a1ed56cfb0e7b93589bdf97c8cd566405a265939e3620fc4f5de89adff580ae5
 HELM_VERSION=v3.22.0
 VERSITYGW_VERSION=v1.8.0
+# Plays nodes and pods for the benchmark of scale.
+KWOK_VERSION=v0.8.0
 PYTHON_IMAGE=python:3.11-slim-bookworm
 
 # Only for machines that reach no image registry.
