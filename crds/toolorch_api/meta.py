@@ -52,6 +52,15 @@ class ApiModel(BaseModel):
     )
     rules: ClassVar[tuple[Rule, ...]] = ()
 
+    @classmethod
+    def parse_stored(cls, value: object) -> Self:
+        """Return what the API server holds, without fields that only a newer version's CRDs know.
+
+        Such CRDs write their defaults into every object, which an operator must bear until it is replaced itself. What
+        those fields change in a run is told by its spec hash.
+        """
+        return cls.model_validate(value, extra="ignore")
+
     @model_validator(mode="after")
     def _obey_rules(self) -> Self:
         for rule in self.rules:

@@ -47,8 +47,8 @@ def build_world(
     pools = PoolObserver(cluster, prober, inventory, freshness)
     runs = RunObserver(cluster, Storage(metrics, check), Facts(token), defaults, freshness)
     brains: Mapping[str, Brain[Any, Any]] = {
-        modelpool.KIND: Brain(ModelPool.model_validate, pools.observe, plan_pool, inventory.note),
-        evalrun.KIND: Brain(EvalRun.model_validate, runs.observe, plan_run),
+        modelpool.KIND: Brain(ModelPool.parse_stored, pools.observe, plan_pool, inventory.note),
+        evalrun.KIND: Brain(EvalRun.parse_stored, runs.observe, plan_run),
     }
 
     def wake_afresh(key: Key) -> None:

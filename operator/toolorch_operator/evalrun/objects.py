@@ -56,7 +56,8 @@ def build_input(
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": _build_metadata(run, input_config_map(run), {}),
-        "data": {"run.json": told.model_dump_json(by_alias=True, exclude_none=True)},
+        # Without defaults: pods of a Job that outlives an upgrade are of the older version, and refuse new fields.
+        "data": {"run.json": told.model_dump_json(by_alias=True, exclude_none=True, exclude_defaults=True)},
     }
 
 

@@ -88,7 +88,7 @@ def test_before_the_report_it_says_what_will_be_compared_and_the_pods_are_told_w
     world.tick()
     assert gate_passed(world) == ("Unknown", "NotStarted", "the report will compare with old")
     told = json.loads(world.config_maps["smoke-input"]["data"]["run.json"])
-    assert told["baseline"] == {"name": "old", "root": ROOT, "problem": ""}
+    assert told["baseline"] == {"name": "old", "root": ROOT}
 
 
 def test_a_baseline_that_is_missing_is_told_at_once_and_one_that_comes_to_its_end_is_taken(world):

@@ -1,5 +1,6 @@
 """The parts of EvalRun's brain: manifests, facts that are read, splits, paces, scores."""
 
+import json
 from datetime import timedelta
 
 import pytest
@@ -46,6 +47,13 @@ def test_a_pod_reads_from_run_json_what_the_operator_wrote(kit, pools):
     assert told.spec == run.spec
     assert told.pools["user-sim"].external
     assert "apiKey" not in text
+
+
+def test_what_is_at_its_default_is_not_told_to_pods_which_may_be_older_than_the_operator(kit, pools):
+    run = kit.run(shards=3, trials=1, retry={"infra": 3})
+    text = build_input(run, ObservedRun(pools=pools), "s3://x", "h")["data"]["run.json"]
+    assert json.loads(text)["spec"].keys() == {"benchmark", "roles", "shards"}
+    assert RunInput.model_validate_json(text).spec == run.spec
 
 
 def test_tokens_of_a_pool_cost_what_its_name_says_else_its_models(kit, pools):

@@ -69,7 +69,7 @@ def _parse_pools(manifests: Objects) -> Iterator[ModelPool]:
     for manifest in manifests:
         # One that breaks the rules of this version is refused where it is reconciled; here it claims nothing.
         try:
-            yield ModelPool.model_validate(manifest)
+            yield ModelPool.parse_stored(manifest)
         except pydantic.ValidationError:
             continue
 
@@ -92,6 +92,6 @@ def used_pools(run: Mapping[str, Any]) -> list[str]:
     if is_over or spec.get("suspend") or run["metadata"].get("deletionTimestamp"):
         return []
     try:
-        return Roles.model_validate(spec.get("roles") or {}).pools()
+        return Roles.parse_stored(spec.get("roles") or {}).pools()
     except pydantic.ValidationError:
         return []
