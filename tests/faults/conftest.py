@@ -2,13 +2,15 @@
 
 import inspect
 
-import aiohttp
 import pytest
 import pytest_asyncio
+from aiohttp import ClientSession, ClientTimeout
 from ground import Ground
 from operators import Operators
 from proxy import Proxy
 from small_api import SmallApi
+
+PATIENCE = ClientTimeout(total=5)
 
 
 def pytest_collection_modifyitems(items):
@@ -43,10 +45,10 @@ async def proxied(small_api):
     """Start a proxy before the small API server, and a client behind it: `proxy, session = await proxied(...)`."""
     opened = []
 
-    async def start(*faults, **more):
+    async def start(**more):
         proxy = await Proxy(small_api, "plan", **more).__aenter__()
-        session = await aiohttp.ClientSession(proxy.url).__aenter__()
-        opened.extend((proxy, session))
+        session = ClientSession(proxy.url, timeout=PATIENCE, read_bufsize=2**20)
+        opened.extend((proxy, await session.__aenter__()))
         return proxy, session
 
     yield start
