@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -30,10 +30,17 @@ from toolorch_api.shard import Assignment, Manifest, Progress, Summary
 from toolorch_operator.errors import StorageInvalid
 from toolorch_operator.evalrun.observed import StorageView
 from toolorch_operator.evalrun.wants import StorageWants
-from toolorch_operator.storage import Entry, Folder
+from toolorch_operator.storage import MOST_BYTES, Entry, Folder
 
 RUNS_REMEMBERED = 32
 """Runs whose manifest and progress are kept: more than a cluster runs at a time; the rest is read again."""
+
+UNITS_REMEMBERED = 500_000
+"""Of all remembered manifests together: beyond that the oldest are read again, whatever size runs have."""
+READS_AT_ONCE = 32
+"""Objects of a folder that are on their way at once: whoever can write there may have put any number."""
+MOST_SMALL_BYTES = 256 * 1024
+"""Of a shard's progress or a death, which take a few KB: several are held at once."""
 
 log = structlog.get_logger("facts")
 M = TypeVar("M", bound=StatusModel)
@@ -51,8 +58,9 @@ class _Memory:
 class Facts:
     """Facts of many runs; `token` names the scratch object of a storage probe and never repeats."""
 
-    def __init__(self, token: Callable[[], str]) -> None:
+    def __init__(self, token: Callable[[], str], units_remembered: int = UNITS_REMEMBERED) -> None:
         self._token = token
+        self._units_remembered = units_remembered
         self._memories: OrderedDict[str, _Memory] = OrderedDict()
 
     async def read(self, folder: Folder, root: str, wants: StorageWants) -> StorageView:
@@ -88,9 +96,15 @@ class Facts:
     def _remember(self, root: str) -> _Memory:
         memory = self._memories.setdefault(root, _Memory())
         self._memories.move_to_end(root)
-        if len(self._memories) > RUNS_REMEMBERED:
+        while len(self._memories) > 1 and (
+            len(self._memories) > RUNS_REMEMBERED or self._units() > self._units_remembered
+        ):
             self._memories.popitem(last=False)
         return memory
+
+    def _is_full(self) -> bool:
+        units = sum(len(memory.manifest.units) for memory in self._memories.values() if memory.manifest is not None)
+        return len(self._memories) > RUNS_REMEMBERED or units > self._units_remembered
 
 
 T = TypeVar("T")
@@ -100,8 +114,8 @@ async def _when(wanted: bool, read: Callable[[], Awaitable[T]]) -> T | None:
     return await read() if wanted else None
 
 
-async def _get(folder: Folder, key: str, model: type[M]) -> M | None:
-    body = await folder.get(key)
+async def _get(folder: Folder, key: str, model: type[M], most: int = MOST_BYTES) -> M | None:
+    body = await folder.get(key, most)
     if body is None:
         return None
     try:
@@ -127,24 +141,25 @@ async def _assignment(folder: Folder, memory: _Memory, attempt: int) -> Assignme
 async def _progress(folder: Folder, memory: _Memory) -> tuple[Progress, ...]:
     entries = await folder.list(PROGRESS_PREFIX)
     changed = [e for e in entries if e.key not in memory.progress or memory.progress[e.key][0] != e.version]
-    read = await asyncio.gather(*(_get(folder, entry.key, Progress) for entry in changed))
-    for entry, progress in zip(changed, read, strict=True):
-        if progress is not None:
-            memory.progress[entry.key] = (entry.version, progress)
+    for some in _batches(changed):
+        read = await asyncio.gather(*(_get(folder, entry.key, Progress, MOST_SMALL_BYTES) for entry in some))
+        for entry, progress in zip(some, read, strict=True):
+            if progress is not None:
+                memory.progress[entry.key] = (entry.version, progress)
     return tuple(memory.progress[e.key][1] for e in sorted(entries, key=_key) if e.key in memory.progress)
 
 
 async def _deaths(folder: Folder, memory: _Memory) -> dict[str, Death]:
     keys = await _keys(folder, DEATHS_PREFIX)
-    new = sorted(keys - memory.deaths.keys())
-    read = await asyncio.gather(*(_death(folder, key) for key in new))
-    memory.deaths |= dict(zip(new, read, strict=True))
+    for some in _batches(sorted(keys - memory.deaths.keys())):
+        read = await asyncio.gather(*(_death(folder, key) for key in some))
+        memory.deaths |= dict(zip(some, read, strict=True))
     return {key: death for key in sorted(keys) if (death := memory.deaths[key]) is not None}
 
 
 async def _death(folder: Folder, key: str) -> Death | None:
     try:
-        return await _get(folder, key, Death)
+        return await _get(folder, key, Death, MOST_SMALL_BYTES)
     except StorageInvalid as error:
         # Shards leave it out as well; a run must not hang on it.
         log.warning("death cannot be read", key=key, error=str(error))
@@ -155,6 +170,10 @@ async def _exits(folder: Folder, memory: _Memory, wanted: frozenset[str]) -> fro
     if wanted - memory.exits:
         memory.exits |= await _keys(folder, ATTEMPTS_PREFIX) & wanted
     return wanted & memory.exits
+
+
+def _batches(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    return (items[start : start + READS_AT_ONCE] for start in range(0, len(items), READS_AT_ONCE))
 
 
 def _key(entry: Entry) -> str:

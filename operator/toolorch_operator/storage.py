@@ -7,26 +7,27 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any, TypeVar
 
 import obstore
 from obstore import exceptions
 from obstore.store import ObjectStore, from_url
 
-from toolorch_api.store_options import PREFIXES, client_options, store_settings
 from toolorch_operator.blanking import blank_secrets
 from toolorch_operator.errors import StorageDenied, StorageError, StorageInvalid, StorageUnavailable
 from toolorch_operator.metrics import Metrics
+from toolorch_operator.opening import REQUEST_TIMEOUT, plan_opening
 
-REQUEST_TIMEOUT = timedelta(seconds=15)
-CONNECT_TIMEOUT = timedelta(seconds=5)
 OPEN_STORES = 64
 """Stores kept open: one per output address and Secret, of which a cluster has few."""
 PROBE_WRITERS = 32
 """Writers that race for one key; fewer did not always show a racy server."""
 PAGE = 1000
 """Keys per page, the most that S3 gives."""
+MOST_BYTES = 32 * 1024 * 1024
+"""Of an object that is read: the manifest of 100,000 units has up to 10 MiB, all others are far smaller."""
+MOST_ENTRIES = 300_000
+"""Of a listing, which is held whole: three times the units of 100,000 tasks. Whoever can write may put more there."""
 READS = ("get", "list")
 
 T = TypeVar("T")
@@ -99,26 +100,30 @@ class Folder:
             self.doubted.add(self.identity)
             raise
 
-    async def get(self, key: str) -> bytes | None:
-        """Return an object's content, or None where there is none."""
+    async def get(self, key: str, most: int = MOST_BYTES) -> bytes | None:
+        """Return an object's content, or None where there is none; StorageInvalid for more bytes than `most`."""
 
         async def read() -> bytes | None:
             try:
                 answer = await obstore.get_async(self.store, f"{self.name}/{key}")
+                if answer.meta["size"] > most:
+                    raise StorageInvalid(f"{key} has {answer.meta['size']} bytes, more than the {most} that are read")
                 return bytes(await answer.bytes_async())
             except FileNotFoundError:
                 return None
 
         return await self._request("get", read)
 
-    async def list(self, prefix: str) -> list[Entry]:
-        """Return the objects below a prefix that ends with a slash; one request per 1000 of them."""
+    async def list(self, prefix: str, most: int = MOST_ENTRIES) -> list[Entry]:
+        """Return the objects below a prefix that ends with a slash, by 1000 a request; StorageInvalid beyond `most`."""
 
         async def pages() -> list[Entry]:
             cut = len(self.name) + 1
             entries: list[Entry] = []
             async for page in obstore.list(self.store, f"{self.name}/{prefix}", chunk_size=PAGE):
                 entries += [Entry(o["path"][cut:], _version(o), o["size"]) for o in page]
+                if len(entries) > most:
+                    raise StorageInvalid(f"more than {most} objects lie below {prefix}")
             return entries
 
         entries = await self._request("list", pages)
@@ -145,7 +150,7 @@ class Folder:
         try:
             async with asyncio.timeout(REQUEST_TIMEOUT.total_seconds() * 4):
                 result = await call()
-        except (exceptions.BaseError, OSError, ValueError) as error:
+        except (exceptions.BaseError, OSError, ValueError, StorageInvalid) as error:
             parsed = parse_storage_error(error, self.secrets)
             self.metrics.count_storage(operation, parsed.reason)
             raise parsed from None  # the cause's text may hold credentials
@@ -158,35 +163,17 @@ def _version(entry: Mapping[str, Any]) -> str:
 
 
 def _open_store(uri: str, secret: Mapping[str, str]) -> ObjectStore:
-    scheme = uri.partition("://")[0]
-    if scheme == "file":
-        return _opened(lambda: from_url(uri, mkdir=True), ())
-    if scheme == "memory":
-        return from_url("memory:///")
-    if scheme not in PREFIXES:
-        raise StorageInvalid(f"storage address {blank_secrets(uri, ())} is not s3, gs, az or file")
-    # One retry: the queue waits and tries again, where it is counted.
-    retry: Any = {"max_retries": 1, "retry_timeout": REQUEST_TIMEOUT}
-    config: Any = store_settings(scheme, secret)
-    client: Any = {
-        "timeout": REQUEST_TIMEOUT,
-        "connect_timeout": CONNECT_TIMEOUT,
-        **client_options(scheme, secret),
-    }
-    return _opened(
-        lambda: from_url(uri, config=config, client_options=client, retry_config=retry), tuple(secret.values())
-    )
-
-
-def _opened(open_: Callable[[], ObjectStore], secrets: tuple[str, ...]) -> ObjectStore:
+    opening = plan_opening(uri, secret)
     try:
-        return open_()
+        return from_url(opening.uri, **opening.options)
     except (exceptions.BaseError, OSError, ValueError) as error:
-        raise StorageInvalid(_sentence(error, secrets)) from None
+        raise StorageInvalid(_sentence(error, opening.secrets)) from None
 
 
 def parse_storage_error(error: Exception, secrets: tuple[str, ...]) -> StorageError:
     """Return the error for what obstore raised, in one short line without any of the secrets."""
+    if isinstance(error, StorageInvalid):
+        return error
     kind: type[StorageError] = StorageUnavailable
     if isinstance(error, exceptions.PermissionDeniedError | exceptions.UnauthenticatedError | PermissionError):
         kind = StorageDenied
