@@ -96,9 +96,7 @@ class Facts:
     def _remember(self, root: str) -> _Memory:
         memory = self._memories.setdefault(root, _Memory())
         self._memories.move_to_end(root)
-        while len(self._memories) > 1 and (
-            len(self._memories) > RUNS_REMEMBERED or self._units() > self._units_remembered
-        ):
+        while self._is_full() and len(self._memories) > 1:
             self._memories.popitem(last=False)
         return memory
 
