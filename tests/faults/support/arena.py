@@ -1,0 +1,139 @@
+"""One bare Kubernetes for many plans at once: each plays a workload through a fault proxy, and its outcome is kept."""
+
+import asyncio
+import itertools
+import tempfile
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from chronicle import Chronicle
+from ground import Ground
+from kubelet import Kubelet, Script
+from model_servers import ModelServers, external_server
+from operators import Operators
+from proxy import Proxy
+from stage import Stage, Supervisor
+from tracing import Trace
+from workloads import WORKLOADS
+
+NODES = {"gpu-1": 8, "gpu-2": 8}
+"""GPUs by node: more than any workload asks for."""
+RESYNC_SECONDS = 2
+"""Users have 300: what no event tells is noticed within seconds here."""
+GRACE, QUIET = 0.4, 2.5
+"""Seconds from the end to the look for quiet, and of that look: a resync, which spreads by a fifth, lies in it."""
+WINDOWS = 4
+"""Looks for quiet before an operator counts as restless: a fault may be in time for the first ones."""
+PATIENCE = 60.0
+"""Seconds that a workload may take where the reference took less than a third of it."""
+
+
+@dataclass
+class Outcome:
+    """All that the oracles judge of one plan."""
+
+    workload: str
+    story: object
+    trace: object
+    folder: Path
+    seconds: float = 0.0
+    """From the first change by the user to the end of the workload."""
+    late: str = ""
+    """What did not come about in time."""
+    quiet: list = field(default_factory=list)
+    """(effective writes, requests) of each look for quiet."""
+    logs: list = field(default_factory=list)
+    """Lines of all lives of the operator."""
+    codes: list = field(default_factory=list)
+    """Exit codes of lives that nobody ended, and of the last one, which was told to go."""
+    broken: list = field(default_factory=list)
+    """What went wrong in the pretended world itself."""
+
+
+class Arena:
+    """The ground, and what all plans share on it."""
+
+    def __init__(self):
+        self._stack = AsyncExitStack()
+        self._numbers = itertools.count(1)
+
+    async def __aenter__(self):
+        async with AsyncExitStack() as stack:
+            self.folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="faults-")))
+            self.ground = await stack.enter_async_context(Ground())
+            for name, gpus in NODES.items():
+                await self.ground.make_node(name, gpus)
+            self.chronicle = await stack.enter_async_context(Chronicle(self.ground.session))
+            self.operators = await stack.enter_async_context(Operators(self.folder))
+            self.external = await stack.enter_async_context(external_server())
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *_):
+        await self._stack.aclose()
+
+    async def run_plan(self, plan, reference_seconds=0.0, path=None, *, in_order=False):
+        """Play a plan's workload through a proxy of its own, and return the outcome; `path` gets the trace.
+
+        `in_order`: the operator is told to end, and has its time for it; else it is killed.
+        """
+        namespace = f"p{next(self._numbers)}"
+        workload = WORKLOADS[plan.workload]
+        await self.ground.make_namespace(namespace)
+        story = self.chronicle.open(namespace)
+        script = Script(workload.crash)
+        if workload.holds_shards:
+            script.may_finish.clear()
+        kubelet = Kubelet(self.ground.session, story, script)
+        trace = Trace(path)
+        outcome = Outcome(plan.workload, story, trace, self.folder / namespace)
+        supervisor = Supervisor(self._starter(namespace, lambda: proxy.url), misses_changes=misses_changes(plan))
+        proxy = Proxy(self.ground, namespace, plan, supervisor.kill, trace, ModelServers(story))
+        try:
+            async with proxy:
+                await supervisor.begin()
+                stage = Stage(self.ground, story, kubelet, script, supervisor, max(PATIENCE, 3 * reference_seconds))
+                stage.external, stage.output = self.external, f"file://{outcome.folder}/runs"
+                await play(workload, stage, outcome)
+                outcome.codes = [*supervisor.codes, await supervisor.end(in_order=in_order)]
+                outcome.logs = [line for life in supervisor.lives for line in life.lines()]
+        finally:
+            await kubelet.close()
+            outcome.broken = kubelet.errors
+            self.chronicle.close(namespace)
+        return outcome
+
+    def _starter(self, namespace, url):
+        async def start():
+            config = self.ground.kubeconfig(url())
+            return await self.operators.start(config, namespace, resync_seconds=RESYNC_SECONDS)
+
+        return start
+
+
+async def play(workload, stage, outcome):
+    """Play a workload to its end, and then watch whether the operator rests."""
+    clock = asyncio.get_running_loop().time
+    began = clock()
+    try:
+        await workload.play(stage)
+    except TimeoutError as error:
+        outcome.late = str(error)
+        return
+    finally:
+        outcome.seconds = clock() - began
+    await asyncio.sleep(GRACE)
+    for _ in range(WINDOWS):
+        known = len(outcome.trace.records)
+        await asyncio.sleep(QUIET)
+        seen = outcome.trace.records[known:]
+        writes = [r for r in seen if r.effective]
+        outcome.quiet.append((writes, [r for r in seen if r.status]))
+        if not writes:
+            return
+
+
+def misses_changes(plan):
+    """Tell whether a plan has the operator away while the user changes something."""
+    return any(fault.hook == "change" for fault in plan.faults)
