@@ -29,15 +29,15 @@ class Sightings:
             meta = item["metadata"]
             self.see(f"{resource}/{meta['name']}", meta.get("resourceVersion", ""))
 
-    def judge(self, call, status, manifest):
+    def judge(self, call, status, manifest, before):
         """Tell whether an answer shows that a write changed its object, and take note of the version it shows.
 
-        A deletion that left nothing answers with a Status, which has no version.
+        `before` is the version when the write came. A deletion that left nothing answers with a Status, which has no
+        version.
         """
         version = (manifest.get("metadata") or {}).get("resourceVersion", "")
         if status >= 300 or not call.name or manifest.get("kind", "").endswith("List"):
             return False
-        before = self.newest.get(call.key, "")
         is_gone = call.verb == "delete" and manifest.get("kind") == "Status"
         if not version and not is_gone:
             return False
