@@ -88,9 +88,10 @@ def narrow(call: Call, path: str, namespace: str) -> str:
     return f"{stem}/namespaces/{namespace}/{resource}"
 
 
-def line_signature(type_: str, manifest: Mapping[str, Any], resource: str) -> str:
+def line_signature(line: Mapping[str, Any], resource: str) -> str:
     """Return the signature of one line of a watch: `MODIFIED pods/name`; a bookmark has no name."""
-    return _signature(type_, resource, str((manifest.get("metadata") or {}).get("name", "")))
+    meta = (line.get("object") or {}).get("metadata") or {}
+    return _signature(str(line.get("type", "")), resource, str(meta.get("name", "")))
 
 
 def mask(name: str) -> str:
