@@ -5,6 +5,7 @@ import inspect
 import pytest
 import pytest_asyncio
 from aiohttp import ClientSession, ClientTimeout
+from fault_plan import FaultPlan
 from ground import Ground
 from operators import Operators
 from proxy import Proxy
@@ -42,11 +43,12 @@ async def small_api():
 
 @pytest.fixture
 async def proxied(small_api):
-    """Start a proxy before the small API server, and a client behind it: `proxy, session = await proxied(...)`."""
+    """Start a proxy with faults before the small API server, and a client: `proxy, session = await proxied(...)`."""
     opened = []
 
-    async def start(**more):
-        proxy = await Proxy(small_api, "plan", **more).__aenter__()
+    async def start(*faults, **more):
+        plan = FaultPlan("plan", "none", faults, seed=1)
+        proxy = await Proxy(small_api, "plan", plan, **more).__aenter__()
         session = ClientSession(proxy.url, timeout=PATIENCE, read_bufsize=2**20)
         opened.extend((proxy, await session.__aenter__()))
         return proxy, session
