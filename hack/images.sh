@@ -2,6 +2,8 @@
 # Builds the images whose inputs changed, and loads into the cluster's workers those that a worker lacks.
 #   images.sh         build and load
 #   images.sh build   build only
+#   images.sh previous COMMIT   operator and evaluator of an earlier commit, as toolorch/NAME:previous: build and load
+#                               them, and print the folder in which that commit lies
 # Dependencies come as wheels that this machine downloads, exactly those of requirements.lock: a container asks no network.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -9,6 +11,8 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 export KUBECONFIG=$CLUSTER_KUBECONFIG
 WORK=$CACHE/images
 IMAGES=(toolorch/operator toolorch/evaluator toolorch/mock-vllm toolorch/versitygw)
+# What is built, and under which tag.
+source=$root TAG=dev
 UV=$root/.venv/bin/uv
 mkdir -p "$WORK"
 exec 9>"$WORK/lock"; flock 9
@@ -20,7 +24,7 @@ digest() { sha256sum | cut -c1-16; }
 # resolve EXTRA: the pins that one extra needs, one per line
 resolve() {
   "$UV" pip compile --quiet --no-emit-index-url --no-header --no-annotate --python-version 3.11 \
-    --python-platform "$(uname -m)-manylinux_2_28" --constraint "$root/requirements.lock" --extra "$1" "$root/pyproject.toml" \
+    --python-platform "$(uname -m)-manylinux_2_28" --constraint "$source/requirements.lock" --extra "$1" "$source/pyproject.toml" \
     | grep '==' | sort
 }
 
@@ -36,10 +40,10 @@ download() {
 # Wheels of each layer, in $WORK/layers-<hash>/{tasks,operator,evaluator}: tasks is what evaluator and mock have in common.
 layers() {
   local folder part role
-  folder=$WORK/layers-$(cat "$root/requirements.lock" <("$root/.venv/bin/python" -c '
+  folder=$WORK/layers-$(cat "$source/requirements.lock" <("$root/.venv/bin/python" -c '
 import sys, tomllib
 project = tomllib.load(open(sys.argv[1], "rb"))["project"]
-print(project["dependencies"], project["optional-dependencies"])' "$root/pyproject.toml") | digest)
+print(project["dependencies"], project["optional-dependencies"])' "$source/pyproject.toml") | digest)
   if [ ! -d "$folder" ]; then
     part=$(mktemp -d "$WORK/part.XXXXXX")
     for role in operator evaluator mock; do resolve $role >"$part/$role"; done
@@ -49,9 +53,9 @@ print(project["dependencies"], project["optional-dependencies"])' "$root/pyproje
     wheels "$(<"$part/mock")" "$part/layers/tasks"
     wheels "$(<"$part/operator")" "$part/layers/operator"
     wheels "$(comm -23 "$part/evaluator" "$part/mock")" "$part/layers/evaluator"
-    rm -rf "$WORK"/layers-*
+    [ $TAG = previous ] || rm -rf "$WORK"/layers-*
     mv "$part/layers" "$folder"; rm -rf "$part"
-    find "$WORK" -maxdepth 1 -name 'wheels-*' -print0 | { grep -zvxFf <(readlink "$folder"/*) || true; } \
+    [ $TAG = previous ] || find "$WORK" -maxdepth 1 -name 'wheels-*' -print0 | { grep -zvxFf <(readlink "$folder"/*) || true; } \
       | xargs -0 --no-run-if-empty rm -rf
   fi
   echo "$folder"
@@ -73,49 +77,71 @@ wheels() {
 # Our own wheel, once per state of the sources.
 code() {
   local folder
-  folder=$WORK/code-$(cd "$root" && find crds operator evaluator -type f -path '*toolorch_*' -not -name '*.pyc' -print0 | sort -z | xargs -0 sha256sum \
+  folder=$WORK/code-$(cd "$source" && find crds operator evaluator -type f -path '*toolorch_*' -not -name '*.pyc' -print0 | sort -z | xargs -0 sha256sum \
     | cat - pyproject.toml README.md LICENSE | digest)
   if [ ! -d "$folder" ]; then
-    rm -rf "$WORK"/code-*
-    VIRTUAL_ENV=$root/.venv "$UV" build --quiet --wheel --no-build-isolation --out-dir "$folder.part" "$root"
+    [ $TAG = previous ] || rm -rf "$WORK"/code-*
+    VIRTUAL_ENV=$root/.venv "$UV" build --quiet --wheel --no-build-isolation --out-dir "$folder.part" "$source"
     rm -f "$folder.part/.gitignore"
     mv "$folder.part" "$folder"
   fi
   echo "$folder"
 }
 
-# build NAME DOCKERFILE INPUT...: the image toolorch/NAME:dev from these inputs (FOLDER=NAME_IN_CONTEXT), unless it is there
+# build NAME DOCKERFILE INPUT...: the image toolorch/NAME:$TAG from these inputs (FOLDER=NAME_IN_CONTEXT), unless it is there
 build() {
   local name=$1 dockerfile=$2 inputs context input; shift 2
   context=$(mktemp -d "$WORK/context.XXXXXX")
   for input in "$@"; do cp -rlL "${input%%=*}" "$context/${input#*=}" 2>/dev/null || cp -rL "${input%%=*}" "$context/${input#*=}"; done
-  inputs=$(cd "$context" && (find . -type f -print0 | sort -z | xargs -0 sha256sum; cat "$root/images/$dockerfile"
-    if grep -q '^FROM toolorch/tasks:dev' "$root/images/$dockerfile"; then docker image inspect -f '{{.Id}}' toolorch/tasks:dev; fi) | digest)
-  if [ "$(docker image inspect -f '{{index .Config.Labels "toolorch.dev/inputs"}}' "toolorch/$name:dev" 2>/dev/null)" != "$inputs" ]; then
-    say "building toolorch/$name:dev"
-    docker_build --label "toolorch.dev/inputs=$inputs" --build-arg "BASE=$PYTHON_IMAGE" -t "toolorch/$name:dev" \
-      -f "$root/images/$dockerfile" "$context" >/dev/null || die "building toolorch/$name:dev failed"
+  inputs=$(cd "$context" && (find . -type f -print0 | sort -z | xargs -0 sha256sum; cat "$source/images/$dockerfile"
+    if grep -q '^FROM toolorch/tasks:dev' "$source/images/$dockerfile"; then docker image inspect -f '{{.Id}}' "toolorch/tasks:$TAG"; fi) | digest)
+  if [ "$(docker image inspect -f '{{index .Config.Labels "toolorch.dev/inputs"}}' "toolorch/$name:$TAG" 2>/dev/null)" != "$inputs" ]; then
+    say "building toolorch/$name:$TAG"
+    sed "s|^FROM toolorch/tasks:dev|FROM toolorch/tasks:$TAG|" "$source/images/$dockerfile" >"$context/Dockerfile"
+    docker_build --label "toolorch.dev/inputs=$inputs" --build-arg "BASE=$PYTHON_IMAGE" -t "toolorch/$name:$TAG" \
+      "$context" >/dev/null || die "building toolorch/$name:$TAG failed"
   fi
   rm -rf "$context"
 }
 
-build_all() {
-  local layers code install=$root/images/install.sh=install.sh
-  layers=$(layers); code=$(code)
-  "$root/hack/kind/versitygw.sh"
+build_roles() {
   build tasks tasks.Dockerfile "$install" "$layers/tasks=wheels"
   build operator operator.Dockerfile "$install" "$layers/operator=wheels" "$code=code"
   build evaluator evaluator.Dockerfile "$install" "$layers/evaluator=wheels" "$code=code"
+}
+
+build_all() {
+  local layers code install=$source/images/install.sh=install.sh
+  layers=$(layers); code=$(code)
+  build_roles
+  [ $TAG = dev ] || return 0
+  "$root/hack/kind/versitygw.sh"
   build mock-vllm mock.Dockerfile "$install" "$code=code"
   build versitygw versitygw.Dockerfile "$BIN/versitygw=versitygw"
+}
+
+# take_out COMMIT: its files, in a folder; only those of one commit are kept
+take_out() {
+  local commit part; commit=$(git -C "$root" rev-parse --verify "$1^{commit}")
+  source=$WORK/previous-$commit
+  [ ! -d "$source" ] || return 0
+  rm -rf "$WORK"/previous-*
+  part=$(mktemp -d "$WORK/part.XXXXXX")
+  git -C "$root" archive "$commit" | tar -x -C "$part"
+  mv "$part" "$source"
 }
 
 load_all() {
   # The control plane takes no pods of ours.
   local workers; workers=$(kind get nodes --name "$CLUSTER" 2>/dev/null | grep -v control-plane | paste -sd,)
   [ -n "$workers" ] || die "there is no cluster to load into: make cluster"
-  "$root/.venv/bin/python" "$root/hack/kind/load.py" "$workers" "${IMAGES[@]/%/:dev}"
+  "$root/.venv/bin/python" "$root/hack/kind/load.py" "$workers" "${IMAGES[@]/%/:$TAG}"
 }
 
+if [ "${1:-}" = previous ]; then
+  TAG=previous IMAGES=(toolorch/operator toolorch/evaluator)
+  take_out "$2"
+fi
 build_all
 [ "${1:-}" = build ] || load_all
+[ $TAG = dev ] || echo "$source"

@@ -62,9 +62,15 @@ def image_ids(images: list[str]) -> dict[str, str]:
     return dict(zip(images, done.stdout.split(), strict=True))
 
 
+def loaded(node: str) -> dict[str, str]:
+    """Return the ids of what was loaded into a node, by name."""
+    told: dict[str, str] = json.loads(on_node(node, "sh", "-c", f"cat {MARK} 2>/dev/null || echo '{{}}'"))
+    return told
+
+
 def lacking(node: str, wanted: dict[str, str]) -> dict[str, str]:
     """Return those images that the node has not, or not in this state; a node made anew remembers nothing."""
-    known = json.loads(on_node(node, "sh", "-c", f"cat {MARK} 2>/dev/null || echo '{{}}'"))
+    known = loaded(node)
     there = on_node(node, *CTR, "images", "ls", "--quiet").decode().split()
     return {name: id_ for name, id_ in wanted.items() if known.get(name) != id_ or f"docker.io/{name}" not in there}
 
@@ -153,7 +159,7 @@ def load(node: str, saved: str, wanted: dict[str, str]) -> str:
         done = subprocess.run(command, stdin=delta, capture_output=True, check=False)
     if done.returncode:
         raise SystemExit(f"{node}: {done.stderr.decode().strip()}")
-    on_node(node, "sh", "-c", f"cat >{MARK}", given=json.dumps(wanted).encode())
+    on_node(node, "sh", "-c", f"cat >{MARK}", given=json.dumps(loaded(node) | wanted).encode())
     return f"{node}: {', '.join(missing)} ({size / 1e6:.0f} MB)"
 
 

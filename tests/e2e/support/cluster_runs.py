@@ -2,7 +2,7 @@
 
 import json
 
-from kind_cluster import PATIENCE
+from kind_cluster import PATIENCE, RELEASE_NAMESPACE
 from patience import until
 from stored_run import StoredRun, count_results, read_run
 
@@ -43,8 +43,9 @@ def run(name, agent, *, tasks=10, domains=DOMAINS, **spec):
 class Runs:
     """The runs of a namespace, and their pools."""
 
-    def __init__(self, cluster, namespace, client):
-        self.cluster, self.namespace, self._client = cluster, namespace, client
+    def __init__(self, cluster, namespace, client, storage=RELEASE_NAMESPACE):
+        """`storage` is the namespace of the S3 server that has their results."""
+        self.cluster, self.namespace, self._client, self._storage = cluster, namespace, client, storage
 
     def look(self, kind, name="", **query):
         """Return an object, or all of a kind; to start kubectl for each look would take the pods' own time."""
@@ -85,7 +86,7 @@ class Runs:
         Storage is asked: what status says of a run under way may be seconds old.
         """
         status = self.until(name, lambda s: s.get("attempt"), seconds)
-        with self.cluster.bucket() as bucket:
+        with self.cluster.bucket(namespace=self._storage) as bucket:
             done = until(lambda: count_results(bucket, status), lambda n: n >= count, seconds=seconds)
         assert done < status["units"]["total"], "it was over before it could be disturbed"
 
@@ -114,7 +115,7 @@ class Runs:
 
     def stored(self, name, prefix=""):
         """Read what a run has left in storage."""
-        with self.cluster.bucket() as bucket:
+        with self.cluster.bucket(namespace=self._storage) as bucket:
             return StoredRun(read_run(bucket, self.status(name), prefix))
 
 

@@ -134,10 +134,10 @@ class Cluster:
         }
 
     @contextlib.contextmanager
-    def bucket(self, name="evals"):
-        """Open a bucket of the release's S3 server."""
-        keys = self.read_secret(S3, RELEASE_NAMESPACE)
-        with self.forward(f"service/{S3}", 7070, namespace=RELEASE_NAMESPACE) as port:
+    def bucket(self, name="evals", *, namespace=RELEASE_NAMESPACE):
+        """Open a bucket of the S3 server in a namespace, which is the release's unless said otherwise."""
+        keys = self.read_secret(S3, namespace)
+        with self.forward(f"service/{S3}", 7070, namespace=namespace) as port:
             yield S3Store(
                 name,
                 endpoint=f"http://127.0.0.1:{port}",
@@ -147,13 +147,14 @@ class Cluster:
                 client_options={"allow_http": True},
             )
 
-    def install(self, *arguments, values=(OWN_VALUES,)):
+    def install(self, *arguments, values=(OWN_VALUES,), chart=CHART, tag="dev"):
         """Install or upgrade the release with the demo's values and those of the tests, and wait until it runs."""
-        files = [word for path in (CHART / "values-demo.yaml", *values) for word in ("--values", path)]
+        files = [word for path in (chart / "values-demo.yaml", *values) for word in ("--values", path)]
         return self.helm(
-            "upgrade", "--install", RELEASE, CHART, "--namespace", RELEASE_NAMESPACE,
+            "upgrade", "--install", RELEASE, chart, "--namespace", RELEASE_NAMESPACE,
             *files,
-            "--set-string", rf"podAnnotations.toolorch\.dev/image={image_id('toolorch/operator:dev')}",
+            "--set-string", rf"podAnnotations.toolorch\.dev/image={image_id(f'toolorch/operator:{tag}')}",
+            "--set", f"image.operator.tag={tag},image.evaluator.tag={tag}",
             "--take-ownership", "--wait", "--timeout", f"{PATIENCE}s", *arguments,
         )  # fmt: skip
 

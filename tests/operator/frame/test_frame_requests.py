@@ -129,7 +129,7 @@ class Store:
         self.requests["put"] += 1
         return self.bodies.setdefault(key, body) is body
 
-    async def get(self, key):
+    async def get(self, key, most):
         self.requests["get"] += 1
         return self.sim.progress(int(key.split("-")[-1].split(".")[0])) if "progress/" in key else self.bodies.get(key)
 
