@@ -13,7 +13,8 @@ from kubelet import Kubelet, Script
 from model_servers import ModelServers, external_server
 from operators import Operators
 from proxy import Proxy
-from stage import Stage, Supervisor
+from stage import Absences, Stage
+from supervisor import Supervisor
 from tracing import Trace
 from workloads import WORKLOADS
 
@@ -39,6 +40,10 @@ class Outcome:
     folder: Path
     seconds: float = 0.0
     """From the first change by the user to the end of the workload."""
+    first_change: int = 0
+    """Number of the record of the trace at which the user first changed something."""
+    fired: list = field(default_factory=list)
+    """Faults that happened."""
     late: str = ""
     """What did not come about in time."""
     quiet: list = field(default_factory=list)
@@ -88,14 +93,16 @@ class Arena:
         kubelet = Kubelet(self.ground.session, story, script)
         trace = Trace(path)
         outcome = Outcome(plan.workload, story, trace, self.folder / namespace)
-        supervisor = Supervisor(self._starter(namespace, lambda: proxy.url), misses_changes=misses_changes(plan))
+        supervisor = Supervisor(self._starter(namespace, lambda: proxy.url))
         proxy = Proxy(self.ground, namespace, plan, supervisor.kill, trace, ModelServers(story))
         try:
             async with proxy:
                 await supervisor.begin()
-                stage = Stage(self.ground, story, kubelet, script, supervisor, max(PATIENCE, 3 * reference_seconds))
+                limit = max(PATIENCE, 3 * reference_seconds)
+                stage = Stage(self.ground, story, kubelet, script, Absences(plan, supervisor, trace), limit)
                 stage.external, stage.output = self.external, f"file://{outcome.folder}/runs"
                 await play(workload, stage, outcome)
+                outcome.fired = [*proxy.fired, *stage.absences.fired]
                 outcome.codes = [*supervisor.codes, await supervisor.end(in_order=in_order)]
                 outcome.logs = [line for life in supervisor.lives for line in life.lines()]
         finally:
@@ -123,6 +130,7 @@ async def play(workload, stage, outcome):
         return
     finally:
         outcome.seconds = clock() - began
+        outcome.first_change = stage.absences.first
     await asyncio.sleep(GRACE)
     for _ in range(WINDOWS):
         known = len(outcome.trace.records)
@@ -132,8 +140,3 @@ async def play(workload, stage, outcome):
         outcome.quiet.append((writes, [r for r in seen if r.status]))
         if not writes:
             return
-
-
-def misses_changes(plan):
-    """Tell whether a plan has the operator away while the user changes something."""
-    return any(fault.hook == "change" for fault in plan.faults)

@@ -15,8 +15,6 @@ REQUESTS = 1.0
 TERMINATED = 0
 LOG_ALLOWED = re.compile(r"^(retry|resync failed|cannot list the kinds|event not posted|refused)$")
 """Warnings that name an API server's trouble; a bug says `bug`."""
-EXITS_ALLOWED = ("line", "watch")
-"""Hooks at which a fault may end an operator: the stream itself said that it cannot go on."""
 
 
 @dataclass
@@ -31,8 +29,10 @@ class Reference:
     seconds: float = 0.0
     requests: int = 0
     """Most requests in a look for quiet."""
-    records: list = field(default_factory=list)
-    """Of the first run's trace."""
+    runs: list = field(default_factory=list)
+    """Records of each run's trace."""
+    first_change: int = 0
+    """Number of the first run's record at which the user changed something."""
 
 
 def learn(outcomes):
@@ -47,7 +47,8 @@ def learn(outcomes):
         volatile,
         max(o.seconds for o in outcomes),
         max(len(requests) for o in outcomes for _, requests in o.quiet),
-        outcomes[0].trace.records,
+        [o.trace.records for o in outcomes],
+        outcomes[0].first_change,
     )
 
 
@@ -143,8 +144,10 @@ def is_allowed(line):
 
 
 def may_exit(plan):
-    """Tell whether one of a plan's faults may end an operator by itself."""
-    return any(fault.hook in EXITS_ALLOWED for fault in plan.faults)
+    """Tell whether one of a plan's faults may end an operator by itself: a watch was told that it cannot go on."""
+    errors = (f for f in plan.faults if f.action in ("error", "reply"))
+    codes = [(f.action, f.arguments["code"], f.when.signature.startswith("watch ")) for f in errors]
+    return any(code == 410 if is_watch else action == "error" and code != 410 for action, code, is_watch in codes)
 
 
 def count_births(story):

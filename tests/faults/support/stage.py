@@ -3,6 +3,8 @@
 import asyncio
 from contextlib import asynccontextmanager
 
+from fault_plan import Triggers
+
 API = "toolorch.dev/v1alpha1"
 PATHS = {"ModelPool": f"apis/{API}", "EvalRun": f"apis/{API}", "Pod": "api/v1", "Secret": "api/v1"}
 AWAY_SECONDS = 0.5
@@ -12,8 +14,8 @@ AWAY_SECONDS = 0.5
 class Stage:
     """What a workload may do and see; `limit` are the seconds that it may take in all."""
 
-    def __init__(self, ground, story, kubelet, script, supervisor, limit):
-        self._ground, self._supervisor = ground, supervisor
+    def __init__(self, ground, story, kubelet, script, absences, limit):
+        self._ground, self.absences = ground, absences
         self.story, self.kubelet, self.script = story, kubelet, script
         self._ends = asyncio.get_running_loop().time() + limit
 
@@ -37,73 +39,34 @@ class Stage:
 
     @asynccontextmanager
     async def change(self):
-        """Mark a change from outside: where the plan says so, the operator is down while it is made."""
-        down = self._supervisor.misses_changes
-        if down:
-            await self._supervisor.leave()
-        yield
-        if down:
-            await asyncio.sleep(AWAY_SECONDS)
-            self._supervisor.come_back()
+        """Mark a change from outside: where the plan says so, the operator is away while it is made."""
+        async with self.absences.take():
+            yield
 
     def _path(self, kind):
         return f"/{PATHS[kind]}/namespaces/{self.story.namespace}/{kind.lower()}s"
 
 
-class Supervisor:
-    """Keeps one operator running, as a Deployment does: one that ended, however, is started again."""
+class Absences:
+    """The changes that a plan's operator misses; `first` is the number of the trace's record at the first change."""
 
-    def __init__(self, start, *, misses_changes=False):
-        self._start, self.misses_changes = start, misses_changes
-        self.lives = []
-        """All operators, in their order."""
-        self.is_killed = False
-        self.codes = []
-        """Exit codes of lives that nobody ended on purpose."""
-        self._may_run = asyncio.Event()
-        self._may_run.set()
-        self._task = None
+    def __init__(self, plan, supervisor, trace):
+        self._triggers, self._supervisor, self._trace = Triggers(plan), supervisor, trace
+        self.first = 0
 
-    async def begin(self):
-        """Start the first one and wait until it watches."""
-        await self._launch()
-        await self.lives[-1].started()
-        self._task = asyncio.create_task(self._keep())
+    @property
+    def fired(self):
+        """Faults that happened."""
+        return self._triggers.fired
 
-    def kill(self):
-        """Kill the one that runs."""
-        self.is_killed = True
-        self.lives[-1].kill()
-
-    async def leave(self):
-        """Kill the one that runs and start no other."""
-        self._may_run.clear()
-        self.kill()
-        await self.lives[-1].wait()
-
-    def come_back(self):
-        """Let one run again."""
-        self._may_run.set()
-
-    async def end(self, *, in_order):
-        """End the last one, in order or at once, and return its exit code, None where it was killed."""
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
-        if in_order:
-            self.lives[-1].terminate()
-        else:
-            self.lives[-1].kill()
-        code = await self.lives[-1].wait()
-        return code if in_order else None
-
-    async def _keep(self):
-        while True:
-            code = await self.lives[-1].wait(seconds=None)
-            if not self.is_killed:
-                self.codes.append(code)
-            self.is_killed = False
-            await self._may_run.wait()
-            await self._launch()
-
-    async def _launch(self):
-        self.lives.append(await self._start())
+    @asynccontextmanager
+    async def take(self):
+        """Let a change happen."""
+        self.first = self.first or len(self._trace.records)
+        is_away = bool(self._triggers.take("change", ""))
+        if is_away:
+            await self._supervisor.leave()
+        yield
+        if is_away:
+            await asyncio.sleep(AWAY_SECONDS)
+            self._supervisor.come_back()

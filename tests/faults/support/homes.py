@@ -1,0 +1,142 @@
+"""Namespaces with a node and a kubelet of their own, over which one operator rules: what happens in one is its own."""
+
+import asyncio
+import re
+from contextlib import asynccontextmanager
+
+from admin import Answer
+from chronicle import Chronicle
+from front import front
+from kubelet import Kubelet, Script
+from model_servers import ModelServers, external_server
+from normal import describe_end
+
+API = "toolorch.dev/v1alpha1"
+SETTLE_SECONDS = 60.0
+"""Longest wait for an end that takes two seconds on an idle machine."""
+LOOK, STAYS = 0.2, 0.6
+"""Seconds between two looks, and for which an end must stay: an event is looked at within a tenth of one."""
+HISTORY = re.compile(r"^(ModelPool|EvalRun)/.*\.status\.(remediations|ladder\.generation|attemptsBefore)\b")
+"""Fields that tell what has been, and are to differ."""
+
+
+class Home:
+    """One namespace; `kind` and `name` are of the object that lives there."""
+
+    def __init__(self, homes, namespace, kind, name, kubelet, story):
+        self._homes, self.namespace, self._kind, self._name = homes, namespace, kind, name
+        self._path = f"/apis/{API}/namespaces/{namespace}/{kind.lower()}s/{name}"
+        self.kubelet, self.story = kubelet, story
+        self._generation, self._changed, self._described = 0, 0.0, None
+        story.listeners.append(self._hear)
+
+    async def apply(self, spec):
+        """Make the object hold a spec, as kubectl apply does; return the refusal of the API server, or nothing."""
+        body = {"apiVersion": API, "kind": self._kind, "metadata": {"name": self._name}, "spec": spec}
+        try:
+            made = await self._homes.ground.apply(self._path, body)
+        except Answer as answer:
+            if answer.code != 422:
+                raise
+            return answer.status
+        self._generation = made["metadata"]["generation"]
+        return ""
+
+    async def create(self, kind, name, spec):
+        """Make another object of ours."""
+        body = {"apiVersion": API, "kind": kind, "metadata": {"name": name}, "spec": spec}
+        await self._homes.ground.create(f"/apis/{API}/namespaces/{self.namespace}/{kind.lower()}s", body)
+
+    @property
+    def is_seen(self):
+        """Whether the operator has looked at the newest spec."""
+        found = self.story.find(self._kind, self._name) or {}
+        return found.get("status", {}).get("observedGeneration", 0) >= self._generation
+
+    @property
+    def rests(self):
+        """Whether the operator has looked at the newest spec, and nothing has changed lately."""
+        return self.is_seen and asyncio.get_running_loop().time() - self._changed >= STAYS
+
+    def describe(self):
+        """Return the state of all that lasts."""
+        if self._described is None:
+            self._described = {k: v for k, v in describe_end(self.story).items() if not HISTORY.match(k)}
+        return self._described
+
+    async def seen(self):
+        """Wait until the operator has looked at the newest spec."""
+        await self._until(lambda: self.is_seen, "the operator looks at it")
+
+    async def rest(self):
+        """Wait until the operator has looked at the newest spec and nothing changes any more."""
+        await self._until(lambda: self.rests, "it rests")
+
+    async def like(self, other):
+        """Wait until two homes rest in the same state; return how they differ where that does not come about."""
+        try:
+            await self._until(lambda: self.rests and other.rests and self.describe() == other.describe(), "alike")
+        except TimeoutError:
+            own, its = self.describe(), other.describe()
+            apart = sorted(key for key in own.keys() | its.keys() if own.get(key) != its.get(key))
+            return [f"{key} is {own.get(key)!r}, not {its.get(key)!r}" for key in apart] or ["it does not rest"]
+        return []
+
+    async def _until(self, is_so, what):
+        clock = asyncio.get_running_loop().time
+        end = clock() + SETTLE_SECONDS
+        while not is_so():
+            if clock() > end:
+                raise TimeoutError(f"{self.namespace}: not so after {SETTLE_SECONDS:.0f} s: {what}")
+            await asyncio.sleep(LOOK)
+
+    def _hear(self, *_):
+        self._changed, self._described = asyncio.get_running_loop().time(), None
+
+
+class Homes:
+    """All homes on a ground; an async context manager, within which one operator rules over them."""
+
+    def __init__(self, ground, operators, folder):
+        self.ground, self._operators, self._folder = ground, operators, folder
+        self._homes = {}
+
+    @asynccontextmanager
+    async def ruled(self):
+        """Run the operator."""
+        async with (
+            Chronicle(self.ground.session) as self._chronicle,
+            external_server() as self.external,
+            front(self.ground, self._find_servers) as url,
+        ):
+            self.operator = await self._operators.start(self.ground.kubeconfig(url), "ruler", resync_seconds=30)
+            await self.operator.started()
+            try:
+                yield self
+            finally:
+                for home in self._homes.values():
+                    await home.kubelet.close()
+                self.operator.terminate()
+                await self.operator.wait()
+
+    async def open(self, namespace, kind, name, *, holds_shards=False):
+        """Make a namespace, and a node that takes nobody else's pods: it has the namespace's name."""
+        taint = {"key": "home", "value": namespace, "effect": "NoSchedule"}
+        await self.ground.make_node(namespace, labels={"home": namespace})
+        await self.ground.patch(f"/api/v1/nodes/{namespace}", {"spec": {"taints": [taint]}})
+        await self.ground.make_namespace(namespace)
+        story, script = self._chronicle.open(namespace), Script()
+        if holds_shards:
+            script.may_finish.clear()
+        kubelet = Kubelet(self.ground.session, story, script)
+        home = self._homes[namespace] = Home(self, namespace, kind, name, kubelet, story)
+        home.script, home.output = script, f"file://{self._folder}/{namespace}"
+        return home
+
+    @property
+    def broken(self):
+        """What went wrong in the pretended kubelets."""
+        return [error for home in self._homes.values() for error in home.kubelet.errors]
+
+    def _find_servers(self, namespace):
+        return ModelServers(self._homes[namespace].story)
