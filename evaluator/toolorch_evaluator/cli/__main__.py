@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from toolorch_evaluator.cli.ends import foreseen, until_terminated
+from toolorch_evaluator.cli.file_arguments import BareFiles, NamedFiles, join_files
 from toolorch_evaluator.cli.pairs import read_pairs
 from toolorch_evaluator.cli.server_verbs import servers
 from toolorch_evaluator.cli.sweep_verb import sweep
@@ -41,12 +42,8 @@ def _root(
 
 @app.command()
 def run(
-    files: Annotated[
-        list[Path],
-        typer.Option(
-            "-f", "--file", metavar="FILE", help="YAML file with ModelPool and EvalRun documents; repeatable."
-        ),
-    ],
+    bare: BareFiles = None,
+    named: NamedFiles = None,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder of all runs.")] = Path(
         "toolorch-runs"
     ),
@@ -71,7 +68,7 @@ def run(
     ] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Run anew, though a run of these documents is there.")] = False,
 ) -> None:
-    """Run an evaluation on this machine, without a cluster.
+    """Run an evaluation on this machine, without a cluster: the files hold ModelPool and EvalRun documents.
 
     Pools become local model servers, which end with the run unless --keep-servers is given. The same command again
     resumes an interrupted run, and shows a finished one.
@@ -83,7 +80,7 @@ def run(
         from toolorch_evaluator.cli.command import Request, carry_out
 
         request = Request(
-            files=tuple(files),
+            files=join_files(bare, named, "ModelPool and EvalRun documents"),
             output=output,
             name=name,
             endpoints=read_pairs("--endpoint", endpoints or ()),

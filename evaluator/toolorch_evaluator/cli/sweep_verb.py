@@ -12,14 +12,13 @@ from rich.console import Console
 
 from toolorch_evaluator.cli.ends import foreseen, until_terminated
 from toolorch_evaluator.cli.errors import BadInputError
+from toolorch_evaluator.cli.file_arguments import BareFiles, NamedFiles, join_files
 from toolorch_evaluator.cli.pairs import read_pairs
 
 
 def sweep(
-    files: Annotated[
-        list[Path],
-        typer.Option("-f", "--file", metavar="FILE", help="YAML file with ModelPools and one Sweep; repeatable."),
-    ],
+    bare: BareFiles = None,
+    named: NamedFiles = None,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder of all runs.")] = Path(
         "toolorch-runs"
     ),
@@ -45,8 +44,9 @@ def sweep(
 ) -> None:
     """Expand a matrix into EvalRuns, run them one after the other on this machine, and print one table of all.
 
-    The same command again adds only what is missing. Servers are kept from one run to the next that uses their pool.
-    With --cluster the pools must be there already; given again, the command shows the table as it stands then.
+    The files hold ModelPools and one Sweep. The same command again adds only what is missing. Servers are kept from
+    one run to the next that uses their pool. With --cluster the pools must be there already; given again, the command
+    shows the table as it stands then.
 
     Exit codes: 0 all complete (with --cluster: none failed), 1 a gate is breached, 2 bad input, 3 a run failed, 130
     interrupted.
@@ -60,7 +60,7 @@ def sweep(
         if (namespace or context) and not on_cluster:
             raise BadInputError(["--namespace and --context say where on a cluster: add --cluster"])
         request = SweepRequest(
-            files=tuple(files),
+            files=join_files(bare, named, "ModelPools and one Sweep"),
             output=output,
             endpoints=read_pairs("--endpoint", endpoints or ()),
             api_keys=read_pairs("--api-key", api_keys or ()),

@@ -26,6 +26,21 @@ def test_the_manifests_are_printed_as_a_cluster_takes_them_and_need_no_pools():
     assert (last.spec.trials, last.spec.roles.agent.temperature) == (5, "0.6")
 
 
+@pytest.mark.parametrize("before", [(), ("-f", str(FOLDER / "pools.yaml"))])
+def test_a_file_may_be_named_without_f(before):
+    done = CliRunner().invoke(app, ["sweep", *before, str(FOLDER / "sweep.yaml"), "--print"])
+    assert done.stdout == sweep("--print").stdout != ""
+
+
+@pytest.mark.parametrize(
+    ("verb", "holding"), [("sweep", "ModelPools and one Sweep"), ("run", "ModelPool and EvalRun documents")]
+)
+def test_a_command_without_a_file_says_what_it_wants(verb, holding):
+    done = CliRunner().invoke(app, [verb])
+    assert done.exit_code == 2
+    assert f"no file is given: name YAML files with {holding}, as in -f FILE" in " ".join(done.stderr.split())
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
