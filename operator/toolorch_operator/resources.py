@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 
 from toolorch_api import evalrun, modelpool
 from toolorch_api.meta import API_VERSION, LABEL_MANAGED_BY, MANAGED_BY
 
 Objects = list[dict[str, Any]]
 """Objects as the API server lists them: without their kind."""
+# A spec may name anything. Names of objects, and a Service's with its port; all else could be read as steps in a path.
+_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.:-]*")
+_NOBODY = "..."
+"""A name that no object can have and no client shortens: it is not found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +35,13 @@ class Resource:
         """Return the URL path of the collection, or of one object of it; no namespace means all of them."""
         parts = ["apis" if "/" in self.api_version else "api", self.api_version]
         if namespace:
-            parts += ["namespaces", quote(namespace, safe="")]
-        parts += [part for part in (self.plural, quote(name, safe=":"), subresource) if part]
+            parts += ["namespaces", _as_segment(namespace)]
+        parts += [part for part in (self.plural, _as_segment(name), subresource) if part]
         return "/" + "/".join(parts)
+
+
+def _as_segment(name: str) -> str:
+    return name if not name or _NAME.fullmatch(name) else _NOBODY
 
 
 MODEL_POOLS = Resource(modelpool.KIND, API_VERSION, "modelpools")

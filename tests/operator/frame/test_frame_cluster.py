@@ -167,8 +167,17 @@ async def test_credentials_carry_the_token_without_its_scheme(frame):
     assert held.server.startswith("http://127.0.0.1:")
 
 
-async def test_names_are_quoted_in_paths():
-    assert CONFIG_MAPS.path("n/s", "a b") == "/api/v1/namespaces/n%2Fs/configmaps/a%20b"
+@pytest.mark.parametrize("name", ["..", ".", "../../kube-system/secrets/x", "%2e%2e", "a?b", "a#b", "a b", "a/b"])
+async def test_a_name_that_no_object_can_have_leads_nowhere_else(name):
+    assert CONFIG_MAPS.path("ns", name) == "/api/v1/namespaces/ns/configmaps/..."
+    assert CONFIG_MAPS.path(name, "x") == "/api/v1/namespaces/.../configmaps/x"
+
+
+async def test_names_stand_in_paths_as_they_are(frame):
+    async with api(frame.metrics(), (404, "{}")) as (cluster, seen):
+        assert await cluster.get(CONFIG_MAPS, "ns", "..") is None
+    assert seen[0][:2] == ("GET", "/api/v1/namespaces/ns/configmaps/...")
+    assert CONFIG_MAPS.path("ns", "a.b-0:8000", "proxy") == "/api/v1/namespaces/ns/configmaps/a.b-0:8000/proxy"
 
 
 async def test_a_log_is_its_last_lines_and_of_these_the_last_bytes(frame):
@@ -232,5 +241,5 @@ async def test_who_does_not_lead_may_read(frame):
 
 
 def test_every_way_to_write_is_among_the_tested():
-    reads = {"close", "credentials", "get", "list", "read_log", "proxy"}
+    reads = {"close", "collect", "credentials", "get", "list", "read_log", "proxy"}
     assert {name for name in vars(Cluster) if not name.startswith("_")} == reads | set(WRITES)
