@@ -89,19 +89,24 @@ class ObjectMeta(StatusModel):
     deletion_timestamp: datetime | None = None
 
 
+# Kubernetes' own rules for names and keys: what does not follow them names nothing, or something else.
+ObjectName = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$", max_length=253)]
+_KeyName = Annotated[str, Field(pattern=r"^[-._a-zA-Z0-9]+$", max_length=253)]
+
+
 class SecretKeyRef(ApiModel):
     """One key of a Secret or ConfigMap in the same namespace."""
 
-    name: Annotated[str, Field(min_length=1, max_length=253)]
+    name: ObjectName
     """Name of the Secret or ConfigMap."""
-    key: Annotated[str, Field(min_length=1, max_length=253)]
+    key: _KeyName
     """Key in it."""
 
 
 class LocalRef(ApiModel):
     """An object of the same namespace, by name."""
 
-    name: Annotated[str, Field(min_length=1, max_length=253)]
+    name: ObjectName
     """Name of the object."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, WithJsonSchema
+from pydantic import AfterValidator, Field, WithJsonSchema
 
 from toolorch_api.meta import API_VERSION, ApiModel, ObjectMeta, Rule, name_rules
 from toolorch_api.modelpool_status import ModelPoolStatus
@@ -33,10 +33,37 @@ RESERVED_ARGS = (
     "--enable-auto-tool-choice", "--tool-call-parser", "--chat-template", "--reasoning-parser", "--api-key",
 )  # fmt: skip
 
+# Settings of chat templates are flat, or lists of flat ones; the API server takes ten thousand levels.
+MAX_DEPTH = 4
+
+
+def _any_value(levels: int) -> dict[str, Any]:
+    """Build the schema of any JSON value that is nested no deeper: structural schemas have no recursion."""
+    anything = {"x-kubernetes-preserve-unknown-fields": True, "nullable": True}
+    if not levels:
+        return {**anything, "maxItems": 0, "maxProperties": 0}
+    inner = _any_value(levels - 1)
+    return {**anything, "items": inner, "maxItems": 128, "additionalProperties": inner, "maxProperties": 128}
+
+
+def _is_shallow(value: Any) -> Any:
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        level = [inner for outer in level for inner in _children(outer)]
+    if level:
+        raise ValueError(f"must not be nested deeper than {MAX_DEPTH} levels")
+    return value
+
+
+def _children(value: Any) -> list[Any]:
+    return list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
+
+
 FreeForm = Annotated[
     dict[str, Any],
     Field(max_length=32),
-    WithJsonSchema({"type": "object", "x-kubernetes-preserve-unknown-fields": True, "maxProperties": 32}),
+    AfterValidator(_is_shallow),
+    WithJsonSchema({"type": "object", "maxProperties": 32, "additionalProperties": _any_value(MAX_DEPTH - 1)}),
 ]
 
 
@@ -92,7 +119,7 @@ class ModelPoolSpec(ApiModel):
     preflight: Preflight = Preflight()
     """How a replica proves that it is useful."""
     chat_template_kwargs: FreeForm = Field(default_factory=dict)
-    """Sent with every request to this pool as chat_template_kwargs."""
+    """Sent with every request to this pool as chat_template_kwargs; nested at most 4 levels deep."""
     external: External | None = None
     """The server behind an external pool."""
     idle_after_seconds: Annotated[int, Field(ge=0, le=31_536_000)] = 0

@@ -57,8 +57,11 @@ def _type(child: JsonSchema) -> str:
         return "quantity"
     if child.get("type") == "array":
         return f"list of {_type(child['items'])}"
-    if isinstance(child.get("additionalProperties"), dict):
-        return f"map of {_type(child['additionalProperties'])}"
+    inner = child.get("additionalProperties")
+    if isinstance(inner, dict) and inner.get("x-kubernetes-preserve-unknown-fields"):
+        return "map of any JSON"
+    if isinstance(inner, dict):
+        return f"map of {_type(inner)}"
     bounds = [str(child.get(bound, "")) for bound in ("minimum", "maximum")]
     return f"{child.get('type', 'string or object')} {'–'.join(bounds) if all(bounds) else ''}".strip()
 

@@ -15,7 +15,7 @@ EXPERT_NAME = r"^(expert|reasoner|answer|answer-math|search)-[0-9]{1,2}$"
 class Role(ApiModel):
     """A role and the pool that plays it."""
 
-    pool: Annotated[str, Field(min_length=1, max_length=MAX_NAME_LENGTH)]
+    pool: Annotated[str, Field(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", max_length=MAX_NAME_LENGTH)]
     """Name of a ModelPool in the run's namespace."""
     temperature: Annotated[str, Field(pattern=r"^([01](\.[0-9]{1,3})?|2(\.0{1,3})?)$")] | None = None
     """Decimal from "0" to "2", in quotes; default: the benchmark's."""
@@ -54,7 +54,7 @@ class Roles(ApiModel):
         Rule(
             f"self.experts.all(k, k.matches('{EXPERT_NAME}'))",
             "roles.experts takes names such as expert-1, reasoner-1, answer-1, answer-math-1 or search-1",
-            lambda r: all(re.match(EXPERT_NAME, name) for name in r.experts),
+            lambda r: all(re.fullmatch(EXPERT_NAME, name) for name in r.experts),
         ),
     )
 

@@ -8,13 +8,14 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 
 from toolorch_api.meta import ApiModel
 
+NAME = r"^[a-z][a-z0-9-]*$"
 BUILT_IN = ("control", "frustration", "anxiety", "anger", "confusion")
 
 
 class OwnVariant(ApiModel):
     """A way for the simulated user to behave, in the user's own words."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$", max_length=40)]
+    name: Annotated[str, Field(pattern=NAME, max_length=40)]
     instructions: Annotated[str, Field(min_length=1, max_length=8000)]
 
 
@@ -40,6 +41,16 @@ _SCHEMA = {
     "items": {
         "x-kubernetes-preserve-unknown-fields": True,
         "description": "control, frustration, anxiety, anger, confusion, or an object with name and instructions.",
+        # Of the two, an object of any depth would be neither.
+        "properties": {
+            "name": {"type": "string", "pattern": NAME, "maxLength": 40, "description": "Name of an own variant."},
+            "instructions": {
+                "type": "string",
+                "minLength": 1,
+                "maxLength": 8000,
+                "description": "How the user behaves, in words for the model that plays it.",
+            },
+        },
         "anyOf": [
             {"enum": list(BUILT_IN)},
             {"required": ["name", "instructions"], "maxProperties": 2, "not": {"maxProperties": 0}},
