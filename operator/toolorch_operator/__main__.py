@@ -26,6 +26,10 @@ from toolorch_operator.tunnel import TunnelTransport
 from toolorch_operator.wiring import build_world
 from toolorch_operator.workqueue import WorkQueue
 
+# The API server stores JSON of 10,000 levels from anybody, in an object's managed fields too. Parsing takes a call for
+# each, kopf's copy of it two; one object must not end the watch over all others. In C that is less than 8 MiB of stack.
+DEEPEST_CALLS = 25_000
+
 
 def main(tune: Callable[[Settings], Settings] = lambda settings: settings) -> None:
     """Run the operator until SIGTERM; exit code 2: the environment cannot work, 1: a part died, or the lease went.
@@ -38,6 +42,7 @@ def main(tune: Callable[[Settings], Settings] = lambda settings: settings) -> No
         sys.stderr.write(f"toolorch-operator: {error}\n")
         sys.exit(2)
     configure_logs(settings.log_level)
+    sys.setrecursionlimit(DEEPEST_CALLS)
     sys.exit(asyncio.run(_run(settings)))
 
 
