@@ -16,9 +16,10 @@ from typing import Any, Literal
 
 from toolorch_api.modelpool import ModelPool
 from toolorch_operator.modelpool.claims.demand import build_demands
-from toolorch_operator.modelpool.claims.occupancy import find_holdings
-from toolorch_operator.modelpool.claims.snapshot import Snapshot, parse_snapshot
+from toolorch_operator.modelpool.claims.occupancy import find_holdings, parse_occupant
+from toolorch_operator.modelpool.claims.snapshot import Snapshot, parse_claimant, pool_key
 from toolorch_operator.placement.match import why_unmatched
+from toolorch_operator.placement.parse import parse_node
 from toolorch_operator.placement.place import place
 from toolorch_operator.placement.views import Demand, Holding
 
@@ -65,7 +66,12 @@ def parse(text: str) -> Snapshot:
     """Parse a listing as the operator does."""
     now = datetime.now(UTC)
     listed: dict[str, list[dict[str, Any]]] = json.loads(text)
-    return parse_snapshot(now, now, listed["pools"], (), (listed["nodes"], listed["pods"], ()))
+    return Snapshot(
+        now,
+        {pool_key(pool): pool for pool in map(parse_claimant, listed["pools"]) if pool is not None},
+        nodes=tuple(parse_node(node, now) for node in listed["nodes"]),
+        pods=tuple(map(parse_occupant, listed["pods"])),
+    )
 
 
 def first_fit(snapshot: Snapshot, holdings: Sequence[Holding], demands: Sequence[Demand]) -> int:

@@ -7,10 +7,11 @@ apply, so that a repeated write changes nothing.
 from __future__ import annotations
 
 import asyncio
+import builtins
 import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 from kubernetes.aio import config
@@ -30,6 +31,8 @@ REQUEST_TIMEOUT = 20.0
 """Seconds for one request; a healthy API server answers in milliseconds, a LIST of thousands in seconds."""
 PAGE = 500
 """Objects per page of a LIST: kubectl's and client-go's own number."""
+T = TypeVar("T")
+View = Callable[[dict[str, Any]], T]
 JSON_TYPE, MERGE_TYPE, APPLY_TYPE = "application/json", "application/merge-patch+json", "application/apply-patch+yaml"
 
 
@@ -83,22 +86,23 @@ class Cluster:
 
     async def list(self, resource: Resource, namespace: str = "", selector: str = "", fields: str = "") -> Objects:
         """Return all objects of a namespace (empty: of all) that a label selector and a field selector select."""
-        query = {"limit": str(PAGE), "labelSelector": selector, "fieldSelector": fields}
-        query = {name: text for name, text in query.items() if text}
-        items: Objects = []
+        return await self.collect(resource, dict, namespace, labelSelector=selector, fieldSelector=fields)
+
+    async def collect(self, resource: Resource, view: View[T], namespace: str = "", **select: str) -> builtins.list[T]:
+        """Return a view of each object; `select` as in the API. Of the objects themselves only a page is ever held."""
+        query = {"limit": str(PAGE), **{name: text for name, text in select.items() if text}}
+        found: builtins.list[T] = []
         while True:
             page = await self._request("list", "GET", resource, resource.path(namespace), query=query)
-            items += page.get("items") or []
-            token = (page.get("metadata") or {}).get("continue")
-            if not token:
-                return items
-            query["continue"] = token
+            found += [view(item) for item in page.get("items") or ()]
+            query["continue"] = (page.get("metadata") or {}).get("continue") or ""
+            if not query["continue"]:
+                return found
 
     async def apply(self, namespace: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
         """Make an object hold a manifest, by server-side apply."""
-        resource = BY_KIND[manifest["kind"]]
+        resource, query = BY_KIND[manifest["kind"]], {"fieldManager": FIELD_MANAGER, "force": "true"}
         path = resource.path(namespace, manifest["metadata"]["name"])
-        query = {"fieldManager": FIELD_MANAGER, "force": "true"}
         return await self._request("patch", "PATCH", resource, path, query=query, body=manifest, type_=APPLY_TYPE)
 
     async def create(self, namespace: str, manifest: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -111,10 +115,8 @@ class Cluster:
 
     async def delete(self, namespace: str, ref: Ref) -> None:
         """Delete the object that was observed, its own children later; that it is gone already is success."""
-        resource = BY_KIND[ref.kind]
-        body: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
-        if ref.uid:
-            body["preconditions"] = {"uid": ref.uid}
+        resource, only = BY_KIND[ref.kind], {"preconditions": {"uid": ref.uid}} if ref.uid else {}
+        body = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background", **only}
         with suppress(NotFound):
             await self._request("delete", "DELETE", resource, resource.path(namespace, ref.name), body=body)
 
@@ -130,9 +132,8 @@ class Cluster:
 
     async def merge(self, resource: Resource, namespace: str, name: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Change fields of an object by a JSON merge patch."""
-        return await self._request(
-            "patch", "PATCH", resource, resource.path(namespace, name), body=body, type_=MERGE_TYPE
-        )
+        path = resource.path(namespace, name)
+        return await self._request("patch", "PATCH", resource, path, body=body, type_=MERGE_TYPE)
 
     async def read_log(self, namespace: str, pod: str, tail_lines: int, most: int) -> str:
         """Return the last lines that a pod printed, of these the last bytes; Invalid where its container has no log."""
@@ -161,9 +162,8 @@ class Cluster:
     ) -> dict[str, Any]:
         if method != "GET":
             self._check()
-        label = f"{resource.plural}/{subresource}" if subresource else resource.plural
-        typed = {"Content-Type": type_}
-        code, headers, text = await self._send(verb, label, method, path, query=query, body=body, more=typed)
+        more, label = {"Content-Type": type_}, f"{resource.plural}/{subresource}" if subresource else resource.plural
+        code, headers, text = await self._send(verb, label, method, path, query=query, body=body, more=more)
         if code >= 300:
             raise parse_error(code, headers, text, f"{verb} {label}")
         return json.loads(text)  # type: ignore[no-any-return]

@@ -42,12 +42,16 @@ class Surroundings:
     uid: str
     reader: Reader
     clock: Callable[[], float]
+    asked: Callable[[Part], None] = lambda part: None
+    """Told of each object that is read by its name."""
     _kept: dict[Part, tuple[float, Any]] = field(default_factory=dict)
     _under_way: dict[Part, object] = field(default_factory=dict)
 
     async def get(self, resource: Resource, namespace: str, name: str) -> dict[str, Any] | None:
         """Return an object as it was last read; one that was not there is asked for again."""
-        return await self._read((resource, namespace, name), lambda: self.reader.get(resource, namespace, name))
+        part = (resource, namespace, name)
+        self.asked(part)
+        return await self._read(part, lambda: self.reader.get(resource, namespace, name))
 
     async def list(self, resource: Resource, namespace: str, selector: str) -> Objects:
         """Return the objects of a namespace that a selector selects, as they were last listed."""
@@ -95,13 +99,19 @@ class Freshness:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._around: dict[Key, Surroundings] = {}
+        self._readers: dict[Part, set[Key]] = {}
+        self._parts: dict[Key, set[Part]] = {}
 
     def around(self, key: Key, uid: str, reader: Reader) -> Surroundings:
         """Return what is known around an object; nothing is taken over from an earlier one of its name."""
         held = self._around.get(key)
         if held is None or held.uid != uid:
-            held = self._around[key] = Surroundings(uid, reader, self._clock)
+            held = self._around[key] = Surroundings(uid, reader, self._clock, lambda part: self._note(key, part))
         return held
+
+    def _note(self, key: Key, part: Part) -> None:
+        self._readers.setdefault(part, set()).add(key)
+        self._parts.setdefault(key, set()).add(part)
 
     def mark(self, key: Key, *resources: Resource) -> None:
         """Have what was read around an object read again: of these resources, of all where none is named."""
@@ -113,9 +123,9 @@ class Freshness:
         if key in self._around:
             self._around[key].mark_one(part)
 
-    def keys(self, kind: str) -> list[Key]:
-        """Return the objects of a kind around which anything may be known."""
-        return [key for key in self._around if key.kind == kind]
+    def readers(self, part: Part) -> set[Key]:
+        """Return the objects that have asked for an object by its name."""
+        return self._readers.get(part, set())
 
     def find(self, key: Key, resource: Resource, namespace: str, name: str) -> dict[str, Any] | None:
         """Return an object around another as it was last read; None where that is not known, or no longer."""
@@ -129,3 +139,7 @@ class Freshness:
     def forget(self, key: Key) -> None:
         """Keep nothing of an object that is gone, or of which nothing is left to be done."""
         self._around.pop(key, None)
+        for part in self._parts.pop(key, ()):
+            self._readers[part].discard(key)
+            if not self._readers[part]:
+                del self._readers[part]

@@ -19,6 +19,8 @@ from toolorch_operator.watch import Watch
 
 TOKEN_LIFETIME = timedelta(minutes=10)
 """After this kopf logs in afresh: projected tokens are replaced well before they expire, at 80 % of an hour."""
+PAGE = 500
+"""Objects per page of kopf's first listing: whole, that of a large cluster is hundreds of megabytes."""
 ERROR_BACKOFFS = (0.2, 0.5, 1, 2, 4, 8, 15, 30, 30, 30, 30, 30)
 """Seconds between tries while the API server is away: about three minutes, then the process ends and starts again."""
 
@@ -63,6 +65,7 @@ def build_settings() -> kopf.OperatorSettings:
     settings.watching.server_timeout = 290
     settings.watching.client_timeout = 300
     settings.watching.connect_timeout = 10
+    settings.watching.chunk_size = PAGE
     for resource in CHILDREN:
         settings.watching.label_selectors[_selector(resource)] = MANAGED_SELECTOR
     settings.networking.request_timeout = 30

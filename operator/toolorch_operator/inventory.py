@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 
@@ -14,18 +15,26 @@ from toolorch_api.modelpool_status import Fit
 from toolorch_operator.cluster import Cluster
 from toolorch_operator.errors import Denied
 from toolorch_operator.modelpool.claims.claims import Claims
-from toolorch_operator.modelpool.claims.snapshot import parse_snapshot
+from toolorch_operator.modelpool.claims.occupancy import parse_occupant
+from toolorch_operator.modelpool.claims.snapshot import Snapshot, parse_claimant, parse_use, pool_key
 from toolorch_operator.modelpool.observed import ClusterView, RunUse
 from toolorch_operator.owner import Key
-from toolorch_operator.resources import EVAL_RUNS, MODEL_POOLS, NODES, PODS, RESOURCE_QUOTAS, Objects, Resource
+from toolorch_operator.placement.parse import parse_node, parse_quotas
+from toolorch_operator.resources import EVAL_RUNS, MODEL_POOLS, NODES, PODS, RESOURCE_QUOTAS, Resource
 
 MAX_AGE = timedelta(seconds=2)
 """A burst of pools, as after a restart, is planned on one listing."""
+REST = 9
+"""Times as long as a listing took it is believed at least: one of thousands of pods takes seconds, here and there."""
 DENIED_FOR = timedelta(minutes=5)
 """RBAC changes seldom, and who changes it waits as long for a resync."""
 UNFINISHED = "status.phase!=Succeeded,status.phase!=Failed"
 
+# One that was under way, one of everything, one of the runs that changed meanwhile.
+_ROUNDS = 3
+
 log = structlog.get_logger("inventory")
+T = TypeVar("T")
 
 
 class Inventory:
@@ -37,27 +46,38 @@ class Inventory:
         self._namespace = namespace
         self._claims = Claims()
         self._listed: datetime | None = None
+        self._took = timedelta()
         self._changes = 0
+        self._runs: dict[Key, int] = {}
+        self._marks = 0
         self._refreshing: asyncio.Task[None] | None = None
         self._denied: dict[Resource, datetime] = {}
 
     async def refresh(self, max_age: timedelta = MAX_AGE) -> None:
-        """List afresh unless the last listing is young enough; who comes meanwhile shares it.
+        """Read afresh what is out of date: all where the last listing is too old, else the runs that have changed.
 
-        Raises ClusterError where the API server does not answer.
+        Who comes meanwhile shares it. Raises ClusterError where the API server does not answer.
         """
-        if self._refreshing is not None and not self._refreshing.done():
+        # What is under way may have begun too early, or may be the other kind of reading.
+        for _ in range(_ROUNDS):
+            if not (self._is_old(max_age) or self._runs):
+                return
+            if self._refreshing is None or self._refreshing.done():
+                self._refreshing = asyncio.create_task(self._read() if self._is_old(max_age) else self._read_runs())
+            # One caller that is cancelled must not take the listing from the others.
             await asyncio.shield(self._refreshing)
-        if self._listed is not None and self._clock() - self._listed <= max_age:
-            return
-        if self._refreshing is None or self._refreshing.done():
-            self._refreshing = asyncio.create_task(self._refresh())
-        # One caller that is cancelled must not take the listing from the others.
-        await asyncio.shield(self._refreshing)
+
+    def _is_old(self, max_age: timedelta) -> bool:
+        return self._listed is None or self._clock() - self._listed > max(max_age, self._took * REST)
 
     def expire(self) -> None:
         """Let the next refresh list afresh: something has changed that the last one does not show."""
         self._listed, self._changes = None, self._changes + 1
+
+    def expire_run(self, key: Key) -> None:
+        """Let the next refresh read a run again: other pools are its own, or none."""
+        self._marks += 1
+        self._runs[key] = self._marks
 
     def view(self, pool: ModelPool) -> ClusterView:
         """Return what a pool, as it was just read, must know of everything beside it; `refresh` comes before."""
@@ -79,31 +99,56 @@ class Inventory:
         """Take a pool's planned status for its true one until a listing shows it; call it before awaiting anything."""
         self._claims.note(key, status, self._clock())
 
-    async def _refresh(self) -> None:
-        started, changes = self._clock(), self._changes
+    async def _read(self) -> None:
+        started, changes, marks = self._clock(), self._changes, dict(self._runs)
         pools, runs, nodes, pods, quotas = await asyncio.gather(
-            self._cluster.list(MODEL_POOLS, self._namespace),
-            self._cluster.list(EVAL_RUNS, self._namespace),
-            self._list(NODES),
-            self._list(PODS, UNFINISHED),
-            self._list(RESOURCE_QUOTAS),
+            self._cluster.collect(MODEL_POOLS, parse_claimant, self._namespace),
+            self._cluster.collect(EVAL_RUNS, parse_use, self._namespace),
+            self._collect(NODES, lambda node: parse_node(node, started)),
+            self._collect(PODS, parse_occupant, UNFINISHED),
+            self._collect(RESOURCE_QUOTAS, lambda raw: tuple(parse_quotas(raw))),
         )
         # Only now, since where even pools are denied the credentials are at fault, not a rule that leaves nodes out.
-        room = self._allowed(NODES, nodes), self._allowed(PODS, pods), self._allowed(RESOURCE_QUOTAS, quotas)
-        self._claims.take(parse_snapshot(started, self._clock(), pools, runs, room))
-        self._listed = self._clock() if changes == self._changes else None
+        seen, held = self._allowed(NODES, nodes), self._allowed(PODS, pods)
+        limits = self._allowed(RESOURCE_QUOTAS, quotas)
+        snapshot = Snapshot(
+            started,
+            {pool_key(pool): pool for pool in pools if pool is not None},
+            dict(use for use in runs if use is not None),
+        )
+        if seen is not None and held is not None:
+            flat = tuple(quota for of_one in limits or () for quota in of_one)
+            snapshot = replace(snapshot, nodes=tuple(seen), pods=tuple(held), quotas=flat)
+        self._claims.take(snapshot)
+        self._forget(marks)
+        ended = self._clock()
+        self._took, self._listed = ended - started, ended if changes == self._changes else None
 
-    async def _list(self, resource: Resource, fields: str = "") -> Objects | Denied | None:
+    async def _read_runs(self) -> None:
+        marks = dict(self._runs)
+        found = await asyncio.gather(*(self._cluster.get(EVAL_RUNS, key.namespace, key.name) for key in marks))
+        for key, raw in zip(marks, found, strict=True):
+            use = parse_use(raw) if raw is not None else None
+            self._claims.take_run(key, use[1] if use is not None else None)
+        self._forget(marks)
+
+    def _forget(self, marks: Mapping[Key, int]) -> None:
+        """Take runs for read, but for those that have changed again meanwhile."""
+        self._runs = {key: mark for key, mark in self._runs.items() if marks.get(key) != mark}
+
+    async def _collect(
+        self, resource: Resource, view: Callable[[Mapping[str, Any]], T], fields: str = ""
+    ) -> list[T] | Denied | None:
         """Return all objects of the cluster; nothing where that was denied not long ago."""
         # Nodes and pods are of no use without one another, and quotas without both.
         if any(self._clock() < self._denied.get(r, self._clock()) for r in (resource, NODES, PODS)):
             return None
         try:
-            return await self._cluster.list(resource, fields=fields)
+            return await self._cluster.collect(resource, view, fieldSelector=fields)
         except Denied as error:
             return error
 
-    def _allowed(self, resource: Resource, answer: Objects | Denied | None) -> Objects | None:
+    def _allowed(self, resource: Resource, answer: list[T] | Denied | None) -> list[T] | None:
         if not isinstance(answer, Denied):
             return answer
         if resource not in self._denied:

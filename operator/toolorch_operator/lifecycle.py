@@ -130,7 +130,8 @@ class Operator:
 
     async def _watch(self, unwatch: asyncio.Event) -> None:
         await self._await_kinds()
-        events = Watch(self._queue, self._world.expire, self._world.freshness, self._world.echoes)
+        world = self._world
+        events = Watch(self._queue, world.expire, world.expire_run, world.freshness, world.echoes)
         await self._watch_events(events, self._has_begun, unwatch)
 
     async def _watch_cluster(self, events: Watch, on_ready: Callable[[], None], stop: asyncio.Event) -> None:

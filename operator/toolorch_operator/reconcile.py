@@ -56,6 +56,8 @@ class World:
     metrics: Metrics
     expire: Callable[[], None] = lambda: None
     """Says that what is remembered of the whole cluster is out of date."""
+    expire_run: Callable[[Key], None] = lambda key: None
+    """Says that which pools a run uses is to be read again."""
     forget: Callable[[Key], None] = lambda key: None
     """Says that an object is gone: its servers are asked no more."""
     freshness: Freshness = field(default_factory=Freshness)

@@ -62,6 +62,7 @@ def build_world(
         clock,
         metrics,
         expire=inventory.expire,
+        expire_run=inventory.expire_run,
         forget=prober.forget,
         freshness=freshness,
         echoes=Echoes(wake_afresh),

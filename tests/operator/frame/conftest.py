@@ -54,6 +54,9 @@ class FakeCluster:
             del item["kind"], item["apiVersion"]
         return found
 
+    async def collect(self, resource, view, namespace="", labelSelector="", fieldSelector=""):
+        return [view(item) for item in await self.list(resource, namespace, labelSelector, fieldSelector)]
+
     async def read_log(self, namespace, pod, tail_lines=1, most=0):
         said = self.logs.get(pod, NotFound(f"no pod {pod}"))
         if isinstance(said, Exception):

@@ -34,6 +34,9 @@ class Counting:
         self.requests.append(f"list {resource.plural}")
         return await self.cluster.list(resource, namespace, selector)
 
+    async def collect(self, resource, view, namespace="", labelSelector="", fieldSelector=""):
+        return [view(item) for item in await self.list(resource, namespace, labelSelector, fieldSelector)]
+
     async def read_log(self, namespace, pod, tail_lines=1, most=0):
         self.requests.append(f"log {pod}")
         return await self.cluster.read_log(namespace, pod, tail_lines)

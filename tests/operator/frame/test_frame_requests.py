@@ -158,7 +158,7 @@ class Sim:
         self.hash = spec_hash(EvalRun.model_validate(run).spec)
         self.api = build_api(frame, self.time, self, run, ready(frame.pool(), "pool"), ready(frame.pool(), "user"))
         self.world = self._operator(frame)
-        self.watch = Watch(self, self.world.expire, self.world.freshness, self.world.echoes)
+        self.watch = Watch(self, self.world.expire, self.world.expire_run, self.world.freshness, self.world.echoes)
 
     def _operator(self, frame):
         freshness, inventory = Freshness(lambda: self.time.now), Inventory(self.api, self.time.moment)
@@ -171,7 +171,7 @@ class Sim:
         metrics = frame.metrics()
         return World(
             self.api, brains, DEFAULTS, self.time.moment, metrics,
-            expire=inventory.expire, freshness=freshness, echoes=Echoes(self.add),
+            expire=inventory.expire, expire_run=inventory.expire_run, freshness=freshness, echoes=Echoes(self.add),
         )  # fmt: skip
 
     def add(self, key, after=0.0):

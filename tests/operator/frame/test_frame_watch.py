@@ -249,3 +249,53 @@ async def test_runs_wake_where_their_view_of_a_pool_changed(frame, watch):
         assert ((RUN, MODEL_POOLS) in marks.marked) == wakes
         reader.item = body
         await near.get(MODEL_POOLS, "default", "pool")
+
+
+async def test_a_run_tells_its_pools_and_the_inventory_when_it_takes_or_leaves_them(frame):
+    queue, told = Queue(), []
+    made = Watch(queue, expire_run=told.append)
+    used = {(Key("ModelPool", "default", name), COALESCE) for name in ("pool", "user")}
+    ended = version(frame.run(), "3", conditions=[{"type": "Complete", "status": "True"}])
+    for body, type_, news in [
+        (frame.run(), "ADDED", True),
+        (version(frame.run(), "2"), "MODIFIED", False),
+        (ended, "MODIFIED", True),
+        (ended, "DELETED", False),
+    ]:
+        queue.added.clear()
+        told.clear()
+        await made.own(body=body, type=type_)
+        assert (told == [RUN]) == news
+        assert set(queue.added) - {(RUN, 0.0)} == (used if news else set())
+
+
+async def test_a_pool_that_changes_reaches_only_runs_that_use_or_have_read_it(frame, watch):
+    made, queue, marks, *_ = watch
+    for number in range(3):
+        run = frame.run()
+        run["metadata"]["name"] = f"other-{number}"
+        run["spec"]["roles"] = {role: {"pool": "elsewhere"} for role in run["spec"]["roles"]}
+        await made.own(body=run, type="ADDED")
+    rests = Key("EvalRun", "default", "rests")
+    await marks.around(rests, "uid", Reader(frame.pool())).get(MODEL_POOLS, "default", "pool")
+    queue.added.clear()
+    marks.marked.clear()
+    await made.own(body=version(frame.pool(), "9", readyReplicas=1), type="MODIFIED")
+    assert queue.added == [(POOL, 0.0)]
+    assert marks.marked == [(POOL,), (rests, MODEL_POOLS)]
+    marks.forget(rests)
+    await made.own(body=version(frame.pool(), "10", readyReplicas=0), type="MODIFIED")
+    assert marks.marked[2:] == [(POOL,)]
+
+
+async def test_a_pod_that_is_gone_wakes_who_waits_for_room_and_nobody_else(frame):
+    queue, expired = Queue(), []
+    made = Watch(queue, lambda: expired.append(True))
+    for name, reason in (("full", "InsufficientGPU"), ("queued", "WaitingForSlot"), ("fine", "Ready")):
+        pool = version(frame.pool(), "1", reason=reason)
+        pool["metadata"]["name"] = name
+        await made.own(body=pool, type="ADDED")
+    queue.added.clear()
+    await made.child(body=child(frame, "Pod", "p"), type="DELETED")
+    assert {key for key, _ in queue.added} == {RUN, Key("ModelPool", "default", "full")}
+    assert expired == [True]

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from toolorch_api.modelpool import ModelPool
 from toolorch_operator.errors import Denied, Unavailable
-from toolorch_operator.inventory import DENIED_FOR, UNFINISHED, Inventory
+from toolorch_operator.inventory import DENIED_FOR, REST, UNFINISHED, Inventory
 from toolorch_operator.owner import Key
 
 GPU = "nvidia.com/gpu"
@@ -70,6 +70,15 @@ class Server:
         if resource.plural in self.errors:
             raise self.errors[resource.plural]
         return [o for o in found if namespace in ("", o["metadata"].get("namespace"))]
+
+    async def collect(self, resource, view, namespace="", labelSelector="", fieldSelector=""):
+        return [view(item) for item in await self.list(resource, namespace, labelSelector, fieldSelector)]
+
+    async def get(self, resource, namespace, name):
+        self.asked.append(f"{resource.plural}/{name}")
+        found = [o for o in self.objects[resource.plural] if o["metadata"]["name"] == name]
+        await self.gate.wait()
+        return found[0] if found else None
 
 
 class Clock:
@@ -349,6 +358,60 @@ async def test_runs_that_use_a_pool_are_those_under_way_that_name_it(open_invent
     _, inventory = await open_inventory(evalruns=runs)
     assert [use.name for use in inventory.runs(parse(pool("p")))] == ["uses"]
     assert [use.name for use in inventory.runs(parse(pool("u")))] == ["uses", "other"]
+
+
+async def test_of_a_run_that_changes_only_the_run_is_read_again(open_inventory):
+    runs = [run(name, {"agent": "p", "user": "u"}) for name in ("ends", "goes", "moves", "stays")]
+    server, inventory = await open_inventory(evalruns=runs)
+    runs[0]["status"] = {"conditions": [{"type": "Complete", "status": "True"}]}
+    runs[2]["spec"]["roles"]["agent"]["pool"] = "q"
+    del runs[1]
+    server.objects["evalruns"], server.asked = runs, []
+    for name in ("ends", "goes", "moves", "new"):
+        inventory.expire_run(Key("EvalRun", "evals", name))
+    await inventory.refresh()
+    assert sorted(server.asked) == ["evalruns/ends", "evalruns/goes", "evalruns/moves", "evalruns/new"]
+    assert [use.name for use in inventory.runs(parse(pool("p")))] == ["stays"]
+    assert {use.name for use in inventory.runs(parse(pool("u")))} == {"moves", "stays"}
+    assert [use.name for use in inventory.runs(parse(pool("q")))] == ["moves"]
+    await inventory.refresh()
+    assert len(server.asked) == 4, "each once"
+
+
+async def test_a_run_that_changes_while_it_is_read_is_read_once_more(open_inventory):
+    server, inventory = await open_inventory(evalruns=[run("r", {"agent": "p", "user": "u"})])
+    server.asked = []
+    server.gate.clear()
+    inventory.expire_run(Key("EvalRun", "evals", "r"))
+    early = asyncio.create_task(inventory.refresh())
+    for _ in range(3):
+        await asyncio.sleep(0)
+    server.objects["evalruns"] = []
+    inventory.expire_run(Key("EvalRun", "evals", "r"))
+    late = asyncio.create_task(inventory.refresh())
+    await asyncio.sleep(0)
+    server.gate.set()
+    await asyncio.gather(early, late)
+    assert server.asked == ["evalruns/r", "evalruns/r"]
+    assert inventory.runs(parse(pool("p"))) == ()
+
+
+async def test_a_listing_that_takes_long_is_believed_for_longer(clock):
+    server = Server()
+    inventory = Inventory(server, clock)
+    server.gate.clear()
+    listing = asyncio.create_task(inventory.refresh())
+    for _ in range(3):
+        await asyncio.sleep(0)
+    clock.wait(3)
+    server.gate.set()
+    await listing
+    clock.wait(3 * REST)
+    await inventory.refresh()
+    assert len(server.asked) == 5
+    inventory.expire()
+    await inventory.refresh()
+    assert len(server.asked) == 10, "what has changed is listed at once"
 
 
 async def test_namesakes_share_namespace_model_and_cache(open_inventory):

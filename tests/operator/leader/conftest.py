@@ -105,6 +105,9 @@ class Line:
         await self._reach()
         return [copy.deepcopy(o) for (plural, _), o in self.server.objects.items() if plural == resource.plural]
 
+    async def collect(self, resource, view, namespace="", labelSelector="", fieldSelector=""):
+        return [view(item) for item in await self.list(resource, namespace, labelSelector, fieldSelector)]
+
     async def create(self, namespace, manifest):
         self._check()
         await self._reach()

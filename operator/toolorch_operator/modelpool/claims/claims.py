@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from toolorch_api.modelpool import Engine, ModelPool
-from toolorch_api.modelpool_status import Fit, ModelPoolStatus
+from toolorch_api.modelpool_status import Fit, InstanceState, ModelPoolStatus
 from toolorch_operator.modelpool.claims.fit import find_weights, judge_fit
 from toolorch_operator.modelpool.claims.occupancy import (
     Occupant,
@@ -24,15 +24,17 @@ from toolorch_operator.modelpool.claims.occupancy import (
     free_quotas,
     is_same_claim,
 )
-from toolorch_operator.modelpool.claims.snapshot import Snapshot, pool_key
+from toolorch_operator.modelpool.claims.snapshot import PoolUse, Snapshot, pool_key
 from toolorch_operator.modelpool.memory.rungs import utilization
-from toolorch_operator.modelpool.observed import ClusterView, RunUse
+from toolorch_operator.modelpool.observed import ClusterView, RunUse, StartView
 from toolorch_operator.owner import Key
 from toolorch_operator.placement.place import place
 from toolorch_operator.placement.views import Demand, Placement
 
 # Three requests that time out one after another: a status that is not written by then is planned anew.
 _NOTE_LASTS = timedelta(seconds=60)
+# Of the others only these count for whoever waits for a slot.
+_OF_SLOTS = (InstanceState.STARTING, InstanceState.WAITING_FOR_SLOT, InstanceState.CRASHED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +57,20 @@ class Claims:
         self._demands: dict[Key, tuple[Demand, ...]] = {}
         self._placement = Placement()
         self._changed: set[Key] | None = None
+        self._starts: dict[Key, list[StartView]] = {}
+        self._moved: set[Key] | None = None
+        self._runs: dict[Key, PoolUse] = {}
+        self._users: dict[Key, dict[Key, RunUse]] = {}
 
     def take(self, snapshot: Snapshot) -> None:
         """Go on from a new listing."""
         pods: dict[str, list[Occupant]] = defaultdict(list)
         for pod in snapshot.pods:
             pods[pod.pool].append(pod)
-        self._snapshot, self._pods, self._changed = snapshot, pods, None
+        self._snapshot, self._pods, self._changed, self._moved = snapshot, pods, None, None
+        self._runs, self._users = {}, {}
+        for run, use in snapshot.runs.items():
+            self.take_run(run, use)
         self._seen = {key: entry for key, entry in self._seen.items() if entry[0] > snapshot.started}
         self._notes = {key: note for key, note in self._notes.items() if self._is_unseen(key, note, snapshot)}
 
@@ -85,7 +94,8 @@ class Claims:
         key = pool_key(pool)
         self._seen[key] = (now, pool)
         self._touch(key)
-        starts = [start for other in self._keys() if other != key for start in find_starts(self._pool(other))]
+        self._keep_starts()
+        starts = [start for other, of_pool in self._starts.items() if other != key for start in of_pool]
         return ClusterView(self._place_for(key), starts)
 
     def fit(self, pool: ModelPool) -> Fit:
@@ -96,16 +106,42 @@ class Claims:
     def namesakes(self, pool: ModelPool) -> list[ModelPool]:
         """Return the other pools of the namespace that run the same model from the same cache."""
         own, spec = pool_key(pool), pool.spec
+        if spec.cache is None:
+            return []
         beside = (self._pool(key) for key in sorted(self._keys()) if key.namespace == own.namespace and key != own)
         return [p for p in beside if (p.spec.model, p.spec.cache) == (spec.model, spec.cache)]
 
     def runs(self, pool: ModelPool) -> tuple[RunUse, ...]:
-        """Return the runs that use a pool, as the last listing has them."""
-        return self._snapshot.uses.get(pool_key(pool), ()) if self._snapshot else ()
+        """Return the runs that use a pool, as they were last read."""
+        return tuple(self._users.get(pool_key(pool), {}).values())
+
+    def take_run(self, key: Key, use: PoolUse | None) -> None:
+        """Take which pools a run uses now; None: it is gone."""
+        before = self._runs.pop(key, None)
+        for pool in before.pools if before is not None else ():
+            self._users[pool].pop(key)
+        if use is None or not use.pools:
+            return
+        self._runs[key] = use
+        for pool in use.pools:
+            self._users.setdefault(pool, {})[key] = use.run
 
     def _touch(self, key: Key) -> None:
-        if self._changed is not None:
-            self._changed.add(key)
+        for changes in (self._changed, self._moved):
+            if changes is not None:
+                changes.add(key)
+
+    def _keep_starts(self) -> None:
+        """Keep up with which replicas have, want or give back a start slot: few, in a cluster of thousands."""
+        if self._moved is None:
+            self._starts = {}
+        for key in self._keys() if self._moved is None else self._moved:
+            starts = [start for start in find_starts(self._pool(key)) if start.state in _OF_SLOTS]
+            if starts:
+                self._starts[key] = starts
+            else:
+                self._starts.pop(key, None)
+        self._moved = set()
 
     def _keys(self) -> set[Key]:
         return {*self._seen, *(self._snapshot.pools if self._snapshot else ())}

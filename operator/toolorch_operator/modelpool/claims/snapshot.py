@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 import pydantic
 
+from toolorch_api import evalrun
 from toolorch_api.conditions import RunCondition
 from toolorch_api.modelpool import KIND, ModelPool
 from toolorch_api.roles import Roles
-from toolorch_operator.modelpool.claims.occupancy import Occupant, parse_occupant
+from toolorch_operator.modelpool.claims.occupancy import Occupant
 from toolorch_operator.modelpool.observed import RunUse
 from toolorch_operator.owner import Key
-from toolorch_operator.placement.parse import parse_node, parse_quotas
 from toolorch_operator.placement.views import NodeView, Quota
 from toolorch_operator.raw import is_raw_true
 
-Objects = Iterable[Mapping[str, Any]]
 _ENDS = (RunCondition.COMPLETE, RunCondition.FAILED)
+
+
+@dataclass(frozen=True, slots=True)
+class PoolUse:
+    """Which pools a run uses."""
+
+    run: RunUse
+    pools: tuple[Key, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,35 +36,12 @@ class Snapshot:
 
     started: datetime
     pools: Mapping[Key, ModelPool] = field(default_factory=dict)
-    uses: Mapping[Key, tuple[RunUse, ...]] = field(default_factory=dict)
-    """By the pool that is used."""
+    runs: Mapping[Key, PoolUse] = field(default_factory=dict)
+    """Those under way."""
     nodes: tuple[NodeView, ...] | None = None
     """None: nodes or pods may not be listed."""
     pods: tuple[Occupant, ...] = ()
     quotas: tuple[Quota, ...] = ()
-
-
-def parse_snapshot(
-    started: datetime,
-    now: datetime,
-    pools: Objects,
-    runs: Objects,
-    room: tuple[Objects | None, Objects | None, Objects | None],
-) -> Snapshot:
-    """Return a listing's raw objects as views; `room` is nodes, pods and quotas, None for what may not be listed."""
-    nodes, pods, quotas = room
-    known = {pool_key(pool): pool for pool in _parse_pools(pools)}
-    uses = _find_uses(runs)
-    if nodes is None or pods is None:
-        return Snapshot(started, known, uses)
-    return Snapshot(
-        started,
-        known,
-        uses,
-        tuple(parse_node(node, now) for node in nodes),
-        tuple(parse_occupant(pod) for pod in pods),
-        tuple(quota for raw in quotas or () for quota in parse_quotas(raw)),
-    )
 
 
 def pool_key(pool: ModelPool) -> Key:
@@ -65,24 +49,24 @@ def pool_key(pool: ModelPool) -> Key:
     return Key(KIND, pool.metadata.namespace, pool.metadata.name)
 
 
-def _parse_pools(manifests: Objects) -> Iterator[ModelPool]:
-    for manifest in manifests:
-        # One that breaks the rules of this version is refused where it is reconciled; here it claims nothing.
-        try:
-            yield ModelPool.parse_stored(manifest)
-        except pydantic.ValidationError:
-            continue
+def parse_claimant(manifest: Mapping[str, Any]) -> ModelPool | None:
+    """Return a listed pool; None for one that claims nothing."""
+    # One that breaks the rules of this version is refused where it is reconciled.
+    try:
+        return ModelPool.parse_stored(manifest)
+    except pydantic.ValidationError:
+        return None
 
 
-def _find_uses(runs: Objects) -> dict[Key, tuple[RunUse, ...]]:
-    uses: dict[Key, tuple[RunUse, ...]] = {}
-    for run in runs:
-        meta = run["metadata"]
-        use = RunUse(meta["name"], datetime.fromisoformat(meta["creationTimestamp"]))
-        for name in used_pools(run):
-            key = Key(KIND, meta["namespace"], name)
-            uses[key] = (*uses.get(key, ()), use)
-    return uses
+def parse_use(run: Mapping[str, Any]) -> tuple[Key, PoolUse] | None:
+    """Return a run's key and the pools that it uses; None where it uses none, since it has ended, rests or goes."""
+    names = used_pools(run)
+    if not names:
+        return None
+    meta = run["metadata"]
+    use = RunUse(meta["name"], datetime.fromisoformat(meta["creationTimestamp"]))
+    keys = tuple(Key(KIND, meta["namespace"], name) for name in names)
+    return Key(evalrun.KIND, meta["namespace"], meta["name"]), PoolUse(use, keys)
 
 
 def used_pools(run: Mapping[str, Any]) -> list[str]:
