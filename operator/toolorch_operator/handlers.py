@@ -25,6 +25,19 @@ ERROR_BACKOFFS = (0.2, 0.5, 1, 2, 4, 8, 15, 30, 30, 30, 30, 30)
 """Seconds between tries while the API server is away: about three minutes, then the process ends and starts again."""
 
 
+class _NothingRemembered(kopf.DiffBaseStorage):
+    """What kopf compares an object with: nothing, so that it does not copy every object of every event to do so."""
+
+    def build(self, **_: Any) -> Any:
+        return {}
+
+    def fetch(self, **_: Any) -> Any:
+        return None
+
+    def store(self, **_: Any) -> None:
+        """Store nothing."""
+
+
 def build_registry(
     watch: Watch, credentials: Callable[[], Awaitable[Credentials]], on_ready: Callable[[], None]
 ) -> kopf.OperatorRegistry:
@@ -62,6 +75,7 @@ def build_settings() -> kopf.OperatorSettings:
     settings.peering.standalone = True
     settings.scanning.disabled = True
     settings.posting.enabled = False
+    settings.persistence.diffbase_storage = _NothingRemembered()
     settings.watching.server_timeout = 290
     settings.watching.client_timeout = 300
     settings.watching.connect_timeout = 10

@@ -5,6 +5,7 @@ one: {"pid": 1} in the order in which they were asked for, and {"pid": 1, "code"
 """
 
 import dataclasses
+import gc
 import json
 import os
 import random
@@ -12,6 +13,9 @@ import selectors
 import signal
 import sys
 
+# What the operator imports only when it first needs it; each of its processes would do so again.
+import anyio._backends._asyncio  # noqa: F401
+import httpcore  # noqa: F401
 from programs import die_with_parent
 
 from toolorch_operator import __main__ as operator
@@ -19,6 +23,8 @@ from toolorch_operator import __main__ as operator
 
 def main():
     """Fork until the input ends."""
+    # What is imported is nobody's garbage; the processes need not look through it, and share its pages.
+    gc.freeze()
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     signal.set_wakeup_fd(writing)
