@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,9 +34,10 @@ Step = Callable[[RunInput, Settings, Results], Awaitable[ExitCode]]
 
 @dataclass(frozen=True, slots=True)
 class Commands:
-    """The verbs, over the benchmarks that `named` knows."""
+    """The verbs, over the benchmarks that `named` knows and the folders that `opened` opens by their URIs."""
 
     named: Callable[[str], Benchmark]
+    opened: Callable[[str, Mapping[str, str]], Results]
 
     def plan(self) -> None:
         """List the run's units and write the manifest."""
@@ -49,7 +50,7 @@ class Commands:
             )
             return ExitCode.OK
 
-        _run(step)
+        _run(step, self.opened)
 
     def shard(self) -> None:
         """Run this shard's units; SIGTERM drains."""
@@ -64,7 +65,7 @@ class Commands:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
             return await run_shard(run, settings, self._benchmark(run), results, stop, read=reader(os.environ))
 
-        _run(step)
+        _run(step, self.opened)
 
     def report(self) -> None:
         """Summarise the run's results and write the report."""
@@ -77,7 +78,7 @@ class Commands:
             await report(run, results, datetime.now(UTC), opener, history, settings.attempt)
             return ExitCode.OK
 
-        _run(step)
+        _run(step, self.opened)
 
     def score(
         self,
@@ -102,25 +103,33 @@ class Commands:
             raise BadInputError("BadBenchmark", f"spec.benchmark: {error}") from error
 
 
-def build_app(named: Callable[[str], Benchmark] = benchmark_named) -> typer.Typer:
+def open_results(root: str, env: Mapping[str, str]) -> Results:
+    """Open a run's folder with all the patience that a pod has."""
+    return Results(open_store(root, env))
+
+
+def build_app(
+    named: Callable[[str], Benchmark] = benchmark_named,
+    opened: Callable[[str, Mapping[str, str]], Results] = open_results,
+) -> typer.Typer:
     """Build the command line."""
     app = typer.Typer(
         add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="The steps of an EvalRun."
     )
-    commands = Commands(named)
+    commands = Commands(named, opened)
     steps = (commands.plan, commands.shard, commands.report, commands.score)
     for command in (*steps, commands.sandbox_check, verbs.index, verbs.retrieve):
         app.command()(command)
     return app
 
 
-def _run(step: Step) -> None:
+def _run(step: Step, opened: Callable[[str, Mapping[str, str]], Results]) -> None:
     """Run a step to its exit code."""
     _log_json_lines()
-    asyncio.run(_live(step))
+    asyncio.run(_live(step, opened))
 
 
-async def _live(step: Step) -> NoReturn:
+async def _live(step: Step, opened: Callable[[str, Mapping[str, str]], Results]) -> NoReturn:
     """End the process with the step's code, past the loop's own end too.
 
     That would take back the handlers of signals, so that a second SIGTERM would kill, and wait for threads that hang in
@@ -129,7 +138,7 @@ async def _live(step: Step) -> NoReturn:
     try:
         settings = read_settings(os.environ)
         run = read_run(settings.input_dir)
-        code = await step(run, settings, Results(open_store(run.root, os.environ)))
+        code = await step(run, settings, opened(run.root, os.environ))
     except StepError as error:
         leave_word(error, termination_log(os.environ))
         code = error.code

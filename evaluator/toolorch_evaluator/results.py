@@ -22,16 +22,11 @@ from obstore.exceptions import (
     UnknownConfigurationKeyError,
 )
 from obstore.store import LocalStore, from_url
-from tenacity import (
-    AsyncRetrying,
-    RetryCallState,
-    retry_if_exception,
-    stop_after_delay,
-    wait_random_exponential,
-)
 
+from toolorch_api.store_errors import is_clock_skew, is_missing_bucket
 from toolorch_api.store_options import client_options
 from toolorch_evaluator.exits import BadInputError, StorageError
+from toolorch_evaluator.patience import Patience, say
 
 log = structlog.get_logger(__name__)
 
@@ -59,6 +54,10 @@ _TAKEN = (AlreadyExistsError, FileExistsError, PreconditionError)
 _MISSING = (NotFoundError, FileNotFoundError)
 
 T = TypeVar("T")
+
+
+class BusyError(OSError):
+    """Somebody else writes the same object at this moment, or has just given it up."""
 
 
 class Store(Protocol):
@@ -89,7 +88,7 @@ def open_store(root: str, env: Mapping[str, str] = MappingProxyType({})) -> Stor
             retry_config={"max_retries": 1, "retry_timeout": timedelta(seconds=60)},
         )
     except BaseError as error:
-        raise BadInputError("BadStorage", f"output {root} cannot be opened: {_sentence(error)}") from error
+        raise BadInputError("BadStorage", f"output {root} cannot be opened: {say(error)}") from error
 
 
 class Results:
@@ -97,15 +96,14 @@ class Results:
 
     def __init__(self, store: Store, patience: float = PATIENCE_SECONDS, longest_pause: float = 10.0) -> None:
         self._store = store
-        self._patience = patience
-        self._longest_pause = longest_pause
+        self._patience = Patience(patience, longest_pause, _is_passing)
         self._settle: float | None = None
 
     async def probe_create(self, key: str, settle: float = SETTLE_SECONDS) -> None:
         """Find out with a fresh key whether creates are atomic; where not, put_new looks before its writes, and again
         `settle` seconds after them, when others who write at once are done.
         """
-        won = await asyncio.gather(*(self.put_new(key, b"{}") for _ in range(PROBES)))
+        won = await asyncio.gather(*(self._patiently(lambda: self._try_create(key, b"{}"), key) for _ in range(PROBES)))
         if sum(won) > 1:
             log.warning("create_not_atomic", winners=sum(won), of=PROBES)
             self._settle = settle
@@ -121,27 +119,48 @@ class Results:
         return await self.get(key) in (body, None)
 
     async def _create(self, key: str, body: bytes) -> bool:
+        """Create an object; False: it is there."""
+
+        async def create() -> bool:
+            if await self._try_create(key, body):
+                return True
+            # "Taken" is also said while another write is under way, and that one may fail.
+            if await self._read(key) is None:
+                raise BusyError(f"{key} is said to be taken, and is not there")
+            return False
+
+        return await self._patiently(create, key)
+
+    async def _try_create(self, key: str, body: bytes) -> bool:
         try:
-            await self._patiently(lambda: self._store.put_async(key, body, mode="create", use_multipart=False), key)
+            await self._store.put_async(key, body, mode="create", use_multipart=False)
         except _TAKEN:
             return False
         return True
 
     async def put(self, key: str, body: bytes, patience: float | None = None) -> None:
         """Write an object, over an older one if there is one; `patience` in seconds may shorten the usual one."""
-        await self._patiently(lambda: self._store.put_async(key, body, use_multipart=False), key, patience)
+
+        async def write() -> None:
+            try:
+                await self._store.put_async(key, body, use_multipart=False)
+            except _TAKEN as error:
+                raise BusyError(say(error)) from error
+
+        await self._patiently(write, key, patience)
 
     async def get(self, key: str) -> bytes | None:
         """Return an object's bytes, or None where there is none."""
+        return await self._patiently(lambda: self._read(key), key)
 
-        async def read() -> bytes | None:
-            try:
-                answer = await self._store.get_async(key)
-            except _MISSING:
-                return None
-            return bytes(await answer.bytes_async())
-
-        return await self._patiently(read, key)
+    async def _read(self, key: str) -> bytes | None:
+        try:
+            answer = await self._store.get_async(key)
+        except _MISSING as error:
+            if is_missing_bucket(str(error)):
+                raise
+            return None
+        return bytes(await answer.bytes_async())
 
     async def get_all(self, keys: Iterable[str]) -> AsyncIterator[tuple[str, bytes]]:
         """Yield key and bytes of all objects that exist, some requests at a time, in the order of `keys`."""
@@ -166,35 +185,15 @@ class Results:
         return await self._patiently(read, prefix)
 
     async def _patiently(self, call: Callable[[], Awaitable[T]], key: str, patience: float | None = None) -> T:
-        async def once() -> T:
-            return await call()  # tenacity does not await what a lambda returns
-
-        retrying = AsyncRetrying(
-            retry=retry_if_exception(_is_passing),
-            stop=stop_after_delay(self._patience if patience is None else min(patience, self._patience)),
-            wait=wait_random_exponential(multiplier=0.2, max=self._longest_pause),
-            before_sleep=lambda state: _log_pause(state, key),
-            reraise=True,
-        )
         try:
-            return await retrying(once)
-        except _TAKEN:
-            raise
+            return await self._patience.wait(call, key, patience)
         except (*_PERMANENT, *_MISSING) as error:
-            raise StorageError("StorageRefused", f"storage refuses {key}: {_sentence(error)}") from error
+            raise StorageError("StorageRefused", f"storage refuses {key}: {say(error)}") from error
         except (BaseError, OSError) as error:
-            raise StorageError("StorageUnreachable", f"storage stayed away for {key}: {_sentence(error)}") from error
+            raise StorageError("StorageUnreachable", f"storage stayed away for {key}: {say(error)}") from error
 
 
 def _is_passing(error: BaseException) -> bool:
-    return isinstance(error, BaseError | OSError) and not isinstance(error, (*_TAKEN, *_PERMANENT, *_MISSING))
-
-
-def _log_pause(state: RetryCallState, key: str) -> None:
-    error = state.outcome.exception() if state.outcome else None
-    log.warning("storage_away", key=key, tries=state.attempt_number, error=_sentence(error))
-
-
-def _sentence(error: BaseException | None) -> str:
-    """The first line of an error: what follows it in obstore's errors is its inner structure."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:500]
+    if isinstance(error, (*_PERMANENT, *_MISSING)):
+        return is_clock_skew(str(error))
+    return isinstance(error, BaseError | OSError)

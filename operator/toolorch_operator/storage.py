@@ -13,6 +13,7 @@ import obstore
 from obstore import exceptions
 from obstore.store import ObjectStore, from_url
 
+from toolorch_api.store_errors import is_missing_bucket, say_store_error
 from toolorch_operator.blanking import blank_secrets
 from toolorch_operator.errors import StorageDenied, StorageError, StorageInvalid, StorageUnavailable
 from toolorch_operator.metrics import Metrics
@@ -55,8 +56,7 @@ class Storage:
     def open(self, root: str, secret: Mapping[str, str]) -> Folder:
         """Return the folder of a run; `secret` holds the store's environment variables, such as AWS_ACCESS_KEY_ID."""
         parent, _, name = root.rstrip("/").rpartition("/")
-        digest = hashlib.sha256(repr(sorted(secret.items())).encode()).hexdigest()
-        identity = (parent, digest)
+        identity = (parent, hashlib.sha256(repr(sorted(secret.items())).encode()).hexdigest())
         if identity not in self._stores:
             self._stores[identity] = _open_store(parent, secret)
             if len(self._stores) > OPEN_STORES:
@@ -88,17 +88,27 @@ class Folder:
         """Write an object unless it exists; tell whether it was this call that wrote it."""
 
         async def put() -> bool:
+            if await self._try_create(key, body):
+                return True
             try:
-                await obstore.put_async(self.store, f"{self.name}/{key}", body, mode="create", use_multipart=False)
-            except (exceptions.AlreadyExistsError, exceptions.PreconditionError):
-                return False
-            return True
+                # "Taken" is also said while another write is under way, and that one may fail.
+                await obstore.head_async(self.store, f"{self.name}/{key}")
+            except FileNotFoundError:
+                raise StorageUnavailable(f"{key} is said to be taken, and is not there") from None
+            return False
 
         try:
             return await self._request("put", put)
         except StorageError:
             self.doubted.add(self.identity)
             raise
+
+    async def _try_create(self, key: str, body: bytes) -> bool:
+        try:
+            await obstore.put_async(self.store, f"{self.name}/{key}", body, mode="create", use_multipart=False)
+        except (exceptions.AlreadyExistsError, exceptions.PreconditionError):
+            return False
+        return True
 
     async def get(self, key: str, most: int = MOST_BYTES) -> bytes | None:
         """Return an object's content, or None where there is none; StorageInvalid for more bytes than `most`."""
@@ -109,7 +119,9 @@ class Folder:
                 if answer.meta["size"] > most:
                     raise StorageInvalid(f"{key} has {answer.meta['size']} bytes, more than the {most} that are read")
                 return bytes(await answer.bytes_async())
-            except FileNotFoundError:
+            except FileNotFoundError as error:
+                if is_missing_bucket(str(error)):
+                    raise
                 return None
 
         return await self._request("get", read)
@@ -131,27 +143,29 @@ class Folder:
         return entries
 
     async def probe(self, token: str) -> bool:
-        """Prove that storage is writable, and tell whether its create-only PUT has exactly one winner.
+        """Prove that storage is writable, and tell whether its create-only PUT has one winner at most; that is kept.
 
-        `token` names the scratch object and must be new. The answer is kept; a failure is raised and tried again.
+        `token` names the scratch object, must be new, and is in no error: a failure that lasts keeps its text.
         """
         known = self.identity in self.probed
         if not known or self.identity in self.doubted:
-            key = f"probe/{token}"
-            won = await asyncio.gather(*(self.create(key, b"probe") for _ in range(1 if known else PROBE_WRITERS)))
-            await self._request("delete", lambda: obstore.delete_async(self.store, f"{self.name}/{key}"))
-            self.probed.setdefault(self.identity, sum(won) == 1)
+            key, count = f"probe/{token}", 1 if known else PROBE_WRITERS
+            tries = (self._request("put", lambda: self._try_create(key, b"probe"), token) for _ in range(count))
+            won = await asyncio.gather(*tries)
+            await self._request("delete", lambda: obstore.delete_async(self.store, f"{self.name}/{key}"), token)
+            # None is told that it won where the winner's answer was lost on its way.
+            self.probed.setdefault(self.identity, sum(won) <= 1)
             self.doubted.discard(self.identity)
         return self.probed[self.identity]
 
-    async def _request(self, operation: str, call: Callable[[], Awaitable[T]]) -> T:
+    async def _request(self, operation: str, call: Callable[[], Awaitable[T]], *unsaid: str) -> T:
         if operation not in READS:
             self.check()
         try:
             async with asyncio.timeout(REQUEST_TIMEOUT.total_seconds() * 4):
                 result = await call()
-        except (exceptions.BaseError, OSError, ValueError, StorageInvalid) as error:
-            parsed = parse_storage_error(error, self.secrets)
+        except (exceptions.BaseError, OSError, ValueError, StorageError) as error:
+            parsed = parse_storage_error(error, (*self.secrets, *unsaid))
             self.metrics.count_storage(operation, parsed.reason)
             raise parsed from None  # the cause's text may hold credentials
         self.metrics.count_storage(operation, "ok")
@@ -172,7 +186,7 @@ def _open_store(uri: str, secret: Mapping[str, str]) -> ObjectStore:
 
 def parse_storage_error(error: Exception, secrets: tuple[str, ...]) -> StorageError:
     """Return the error for what obstore raised, in one short line without any of the secrets."""
-    if isinstance(error, StorageInvalid):
+    if isinstance(error, StorageError):
         return error
     kind: type[StorageError] = StorageUnavailable
     if isinstance(error, exceptions.PermissionDeniedError | exceptions.UnauthenticatedError | PermissionError):
@@ -183,5 +197,4 @@ def parse_storage_error(error: Exception, secrets: tuple[str, ...]) -> StorageEr
 
 
 def _sentence(error: Exception, secrets: tuple[str, ...]) -> str:
-    """Return the first line of an error, short, and without any value of the Secret."""
-    return blank_secrets(str(error).partition("\n")[0] or type(error).__name__, secrets)[:300]
+    return blank_secrets(say_store_error(str(error)) or type(error).__name__, secrets)[:300]
