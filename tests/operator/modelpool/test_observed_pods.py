@@ -29,6 +29,9 @@ def raw(*, restarts=0, state=None, last=None, meta=None, ready=False, conditions
     }
 
 
+LISTS_GPT = Probe(True, (ServedModel("gpt"),))
+
+
 @pytest.mark.parametrize(
     ("pod", "keys"),
     [
@@ -146,3 +149,26 @@ def test_an_external_pool_has_no_pods_and_is_judged_by_one_question_when(pool_of
     assert result.status["reason"] == reason
     assert [m["metadata"]["name"] for m in result.apply] == ["gpt-endpoints"]
     assert result.requeue_after is None, "its next answer wakes the pool"
+
+
+@pytest.mark.parametrize(
+    ("port", "named", "state"),
+    [
+        pytest.param(9000, {}, "Ready", id="it had passed"),
+        pytest.param(9001, {}, "Pending", id="it is another server"),
+        pytest.param(9000, {"servedModelName": "other"}, "Pending", id="it is to serve another model"),
+    ],
+)
+def test_a_new_operator_that_has_not_asked_an_external_server_yet_finds_it(pool_of, defaults, noon, port, named, state):
+    known = plan(external(pool_of), ObservedPool(probes={"gpt": LISTS_GPT}), noon, defaults).status
+    later = external(pool_of, port, status=known, **named)
+    assert plan(later, ObservedPool(), noon, defaults).status["instances"][0]["state"] == state
+
+
+def test_an_external_server_that_wants_a_key_proves_nothing(pool_of, defaults, noon):
+    known = plan(external(pool_of), ObservedPool(probes={"gpt": Probe(True)}), noon, defaults).status
+    assert (known["instances"][0]["state"], known["instances"][0]["proven"]) == ("Ready", "")
+
+
+def external(pool_of, port=9000, **more):
+    return pool_of("gpt", engine="external", external={"baseURL": f"http://llm.example:{port}/v1"}, **more)

@@ -80,12 +80,18 @@ def has_passed(pool: ModelPool, probe: Probe) -> bool:
 
 
 def external_replica(pool: ModelPool, url: str, observed: ObservedPool) -> Replica:
-    """Return an external server as the one replica of its pool."""
+    """Return an external server as the one replica of its pool; one that had passed is ready until it is asked again.
+
+    So a new operator takes no endpoint away from runs. Who asks for a key has not shown its models, and proves nothing.
+    """
     probe = observed.probes.get(pool.metadata.name)
-    before = known_instances(pool).get(pool.metadata.name)
-    state = InstanceState.READY if probe is not None and has_passed(pool, probe) else InstanceState.PENDING
+    before, question = known_instances(pool).get(pool.metadata.name), purpose(pool)
+    has_shown = before is not None and before.state is InstanceState.READY and before.proven == question
+    is_ready = has_shown if probe is None else has_passed(pool, probe)
+    state = InstanceState.READY if is_ready else InstanceState.PENDING
     since = before.since if before is not None and before.state is state else None
-    return Replica(pool.metadata.name, url.rstrip("/"), state, None, probe, since=since)
+    proven = question if is_ready and (probe is None or probe.models) else ""
+    return Replica(pool.metadata.name, url.rstrip("/"), state, None, probe, since=since, proven=proven)
 
 
 def build_probe_job(pool: ModelPool, defaults: Defaults, number: int) -> Manifest:
