@@ -90,15 +90,26 @@ def build_settings() -> kopf.OperatorSettings:
     return settings
 
 
-async def run_watch(registry: kopf.OperatorRegistry, namespace: str, stop: threading.Event | asyncio.Event) -> None:
-    """Watch until `stop` is set; raise where a watcher dies, so that the process ends and starts afresh."""
-    await kopf.operator(
+async def run_watch(
+    registry: kopf.OperatorRegistry,
+    namespace: str,
+    stop: threading.Event | asyncio.Event,
+    take_signals: Callable[[], None] = lambda: None,
+) -> None:
+    """Watch until `stop` is set; raise where a watcher dies, so that the process ends and starts afresh.
+
+    `take_signals` takes back the signals that kopf makes its own, before any can come.
+    """
+    before = asyncio.all_tasks()
+    tasks = await kopf.spawn_tasks(
         registry=registry,
         settings=build_settings(),
         clusterwide=not namespace,
         namespaces=[namespace] if namespace else (),
         stop_flag=stop,
     )
+    take_signals()
+    await kopf.run_tasks(tasks, ignored=before)
 
 
 def _selector(resource: Resource) -> tuple[str, str] | tuple[str, str, str]:

@@ -34,8 +34,6 @@ KEYS_PER_SECOND = 20
 """So many keys are no load; few pools that are looked at together share one listing of the cluster."""
 KINDS_SECONDS = 2.0
 """Seconds between looks for the two kinds at the start."""
-KOPF_SETUP_SECONDS = 0.1
-"""kopf sets its own signal handlers just after its startup handlers began, and would stop in mid-reconcile."""
 
 log = structlog.get_logger("operator")
 
@@ -136,11 +134,10 @@ class Operator:
 
     async def _watch_cluster(self, events: Watch, on_ready: Callable[[], None], stop: asyncio.Event) -> None:
         registry = build_registry(events, self._world.cluster.credentials, on_ready)
-        await run_watch(registry, self._settings.watch_namespace, stop)
+        await run_watch(registry, self._settings.watch_namespace, stop, self._take_signals)
 
     def _has_begun(self) -> None:
         self._watching.set()
-        asyncio.get_running_loop().call_later(KOPF_SETUP_SECONDS, self._take_signals)
         log.info("started", port=self.port, namespace=self._settings.watch_namespace or "all")
 
     async def _work(self) -> None:

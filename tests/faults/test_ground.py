@@ -98,6 +98,13 @@ async def test_an_operator_reconciles_is_killed_and_another_goes_on(ground, oper
     assert await second.wait() == 0
 
 
+async def test_an_operator_that_is_told_to_end_as_soon_as_it_watches_ends_in_order(ground, operators):
+    soon = await operators.start(ground.kubeconfig(), "soon")
+    await soon.started()
+    soon.terminate()
+    assert await soon.wait() == 0
+
+
 async def test_the_exit_code_and_the_last_words_of_an_operator_are_known(ground, operators):
     wrong = await operators.start(ground.kubeconfig(), "wrong", {"TOOLORCH_RESYNC_SECONDS": "never"})
     assert await wrong.wait() == 2
