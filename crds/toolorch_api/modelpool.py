@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
+from toolorch_api.foreign_json import has_more_levels
 from toolorch_api.meta import API_VERSION, ApiModel, ObjectMeta, Rule, name_rules
 from toolorch_api.modelpool_status import ModelPoolStatus
 from toolorch_api.pod import EnvVar
@@ -47,16 +48,9 @@ def _any_value(levels: int) -> dict[str, Any]:
 
 
 def _is_shallow(value: Any) -> Any:
-    level = [value]
-    for _ in range(MAX_DEPTH + 1):
-        level = [inner for outer in level for inner in _children(outer)]
-    if level:
+    if has_more_levels(value, MAX_DEPTH):
         raise ValueError(f"must not be nested deeper than {MAX_DEPTH} levels")
     return value
-
-
-def _children(value: Any) -> list[Any]:
-    return list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
 
 
 FreeForm = Annotated[

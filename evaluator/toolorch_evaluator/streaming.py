@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from toolorch_api.foreign_json import parse_json
 from toolorch_evaluator.wire import Answer, NotACompletionError, build_answer
 
 # What makes a piece the model's own rather than the server's opening words.
@@ -38,7 +38,7 @@ class Assembly:
     def add(self, event: str) -> None:
         """Take the JSON of one event; raises StreamError, NotACompletionError."""
         try:
-            self._take(json.loads(event), event)
+            self._take(parse_json(event), event)
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise NotACompletionError(f"{type(error).__name__}: {error}") from error
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ import httpx2
 import openai
 import structlog
 
+from toolorch_api.foreign_json import parse_json
 from toolorch_api.roles import Role
 from toolorch_api.shard import Endpoint, PoolInput
 from toolorch_evaluator.clients import Clients
@@ -53,7 +53,7 @@ class Windows:
 
 def find_window(body: bytes, model: str) -> int | None:
     """Return a model's window in a list of models; hosted servers tell none."""
-    cards: list[dict[str, Any]] = json.loads(body)["data"]
+    cards: list[dict[str, Any]] = parse_json(body)["data"]
     window = next((card.get("max_model_len") for card in cards if card.get("id") == model), None)
     return window if isinstance(window, int) and window > 0 else None
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from toolorch_api.foreign_json import parse_json
 from toolorch_api.roles import Role
 from toolorch_api.shard import PoolInput
 from toolorch_evaluator.benchmarks.base import InvalidReplyError, Reply, ToolCall
@@ -63,7 +63,7 @@ def build_body(
 def parse_answer(body: bytes) -> Answer:
     """Decode a completion; raises NotACompletionError where the body is none, which is the server's doing."""
     try:
-        document = json.loads(body)
+        document = parse_json(body)
         choice = document["choices"][0]
         message = choice["message"]
         return build_answer(
@@ -112,7 +112,7 @@ def _read_call(index: int, call: Mapping[str, Any]) -> ToolCall:
 def _arguments(name: str, text: str | None) -> dict[str, Any]:
     # Servers write a call without arguments as "", "{}" or null.
     try:
-        arguments = json.loads(text or "{}")
+        arguments = parse_json(text or "{}")
     except ValueError as error:
         raise InvalidReplyError(f"arguments of tool call {name} are no JSON: {error}") from error
     if not isinstance(arguments, dict):

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 import httpx
 
 from toolorch_operator import programs
+from toolorch_operator.bounded import open_client
 from toolorch_operator.cluster import Cluster, connect
 from toolorch_operator.elector import Alone, Elector
 from toolorch_operator.lifecycle import Operator
@@ -56,7 +57,7 @@ async def _run(settings: Settings) -> int:
     try:
         # Model servers are reached as they are: a proxy for the world outside knows no pod.
         async with (
-            httpx.AsyncClient(trust_env=False) as client,
+            open_client() as client,
             httpx.AsyncClient(transport=TunnelTransport(cluster)) as tunnel,
         ):
             # Retries spread by a fifth, so that what failed together does not come back together.

@@ -12,6 +12,7 @@ from typing import Protocol
 import httpx
 
 from toolorch_operator import models
+from toolorch_operator.bounded import open_client
 from toolorch_operator.modelpool.external.report import ENV_KEY, ENV_QUESTION, dump_probe, parse_question
 from toolorch_operator.modelpool.observed import Exam, Probe
 
@@ -36,7 +37,7 @@ async def ask(environ: Mapping[str, str], examine: Examine, now: Callable[[], da
     # Secrets made with `echo` or an editor end in a line break, which no header may hold.
     key = environ.get(ENV_KEY, "").strip()
     try:
-        async with httpx.AsyncClient(trust_env=False) as client, asyncio.timeout(exam.timeout_seconds + SPARE_SECONDS):
+        async with open_client() as client, asyncio.timeout(exam.timeout_seconds + SPARE_SECONDS):
             probe = await examine(url, client, exam, api_key=key, external=True)
     except TimeoutError:
         probe = Probe(False, error=f"no answer within {exam.timeout_seconds} s")

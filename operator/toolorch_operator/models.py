@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 
+from toolorch_api.foreign_json import parse_json
 from toolorch_api.pool_reasons import PoolReason
 from toolorch_operator.modelpool.observed import Exam, Probe, ServedModel, Verdict
 from toolorch_operator.modelpool.preflight.answers import Reply
@@ -18,6 +19,8 @@ from toolorch_operator.modelpool.preflight.requests import Request, Requests
 
 # A server that starts or works hard answers late; one that is gone must not hold a reconcile for long.
 PROBE_TIMEOUT_SECONDS = 5.0
+# The whole answer's limit, in times of that between two pieces: one that trickles in would hold its place for ever.
+_TRICKLE = 2
 
 _ASKS_FOR_KEY = (401, 403)
 
@@ -26,16 +29,16 @@ async def probe(url: str, client: httpx.AsyncClient, timeout_seconds: float = PR
     """Ask a vLLM server at an OpenAI base URL for /health, /v1/models and /version; never raises for its answers."""
     root = _root(url)
     try:
-        health = await client.get(f"{root}/health", timeout=timeout_seconds)
+        health = await _get(client, f"{root}/health", timeout_seconds)
         if health.is_error:
             return Probe(False, error=f"/health answered {health.status_code}")
-        models = await client.get(f"{root}/v1/models", timeout=timeout_seconds)
+        models = await _get(client, f"{root}/v1/models", timeout_seconds)
         if models.is_error:
             return Probe(False, error=f"/v1/models answered {models.status_code}")
-        version = await client.get(f"{root}/version", timeout=timeout_seconds)
-        served = parse_models(models.json())
-        return Probe(True, served, "" if version.is_error else parse_version(version.json()))
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        version = await _get(client, f"{root}/version", timeout_seconds)
+        served = parse_models(parse_json(models.content))
+        return Probe(True, served, "" if version.is_error else parse_version(parse_json(version.content)))
+    except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, ValueError) as error:
         return Probe(False, error=_words(error))
 
 
@@ -47,13 +50,13 @@ async def probe_external(
     That it asks for a key is proof enough that it is there; that it refuses the one it was given is a verdict.
     """
     try:
-        answer = await client.get(f"{url.rstrip('/')}/models", timeout=timeout_seconds, headers=_bearer(api_key))
+        answer = await _get(client, f"{url.rstrip('/')}/models", timeout_seconds, _bearer(api_key))
         if answer.status_code in _ASKS_FOR_KEY:
             return Probe(True, preflight=_refused(answer.status_code) if api_key else None)
         if answer.is_error:
             return Probe(False, error=f"/models answered {answer.status_code}")
-        return Probe(True, parse_models(answer.json()))
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        return Probe(True, parse_models(parse_json(answer.content)))
+    except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, ValueError) as error:
         return Probe(False, error=_words(error))
 
 
@@ -79,9 +82,9 @@ async def read_progress(
 ) -> Progress | None:
     """Ask a vLLM server for what its engines have done; None where it does not tell."""
     try:
-        answer = await client.get(f"{_root(url)}/metrics", timeout=timeout_seconds)
+        answer = await _get(client, f"{_root(url)}/metrics", timeout_seconds)
         return None if answer.is_error else parse_progress(answer.text)
-    except (httpx.HTTPError, httpx.InvalidURL):
+    except (httpx.HTTPError, httpx.InvalidURL, TimeoutError):
         return None
 
 
@@ -96,6 +99,13 @@ def parse_models(answer: Any) -> tuple[ServedModel, ...]:
 def parse_version(answer: Any) -> str:
     """Return the version in an answer of /version, or "" where it holds none."""
     return str(answer.get("version", "")) if isinstance(answer, Mapping) else ""
+
+
+async def _get(
+    client: httpx.AsyncClient, url: str, timeout_seconds: float, headers: Mapping[str, str] | None = None
+) -> httpx.Response:
+    async with asyncio.timeout(_TRICKLE * timeout_seconds):
+        return await client.get(url, timeout=timeout_seconds, headers=headers)
 
 
 async def _converse(url: str, client: httpx.AsyncClient, requests: Requests, api_key: str) -> Verdict:

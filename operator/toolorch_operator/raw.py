@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from toolorch_api.foreign_json import parse_json
+
 
 def find_raw_condition(status: Mapping[str, Any] | None, type_: str) -> Mapping[str, Any]:
     """Return the condition of a type in a live object's status, empty where it has none."""
@@ -22,7 +24,7 @@ def is_raw_true(status: Mapping[str, Any] | None, type_: str) -> bool:
 def parse_object(text: str) -> dict[str, Any]:
     """Return the JSON object in a text, empty where it is anything else: an image may put words of its own there."""
     try:
-        found = json.loads(text)
+        found = parse_json(text)
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}

@@ -69,7 +69,22 @@ def test_arguments_that_are_no_object_are_the_models_doing_and_have_cost_their_t
     assert answer.completion_tokens == 3
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"choices": []}', b'{"choices": [{"message": null}]}'])
+@pytest.mark.parametrize("levels", [65, 200_000])
+def test_arguments_of_any_depth_are_the_models_doing(complete, levels):
+    answer = parse_answer(json.dumps(complete(None, [("look", '{"a":' * levels + "1" + "}" * levels)])).encode())
+    assert answer.unreadable == "arguments of tool call look are no JSON: more than 64 levels of JSON"
+
+
+def test_half_a_character_is_none_and_a_transcript_can_hold_what_came(complete):
+    body = json.dumps(complete("a \ud83d", [("look", '{"\\udc00": "\\ud83d\\ude00 \\ud83d"}')])).encode()
+    reply = parse_answer(body).reply
+    assert (reply.content, reply.tool_calls[0].arguments) == ("a ?", {"?": "\U0001f600 ?"})
+    json.dumps([reply.content, reply.tool_calls[0].arguments], ensure_ascii=False).encode()
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"<html>", b"[]", b'{"choices": []}', b'{"choices": [{"message": null}]}', b"[" * 200_000]
+)
 def test_a_body_that_is_no_completion_is_the_servers_doing(body):
     with pytest.raises(NotACompletionError):
         parse_answer(body)

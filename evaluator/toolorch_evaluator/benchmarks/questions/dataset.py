@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from toolorch_api.foreign_json import parse_json
 
 # Names under which published copies of the two datasets keep the same things.
 ID_FIELDS = ("id", "_id", "qid")
@@ -63,7 +64,7 @@ def _json_rows(lines: Iterable[str]) -> Iterator[Mapping[str, Any]]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row = parse_json(line)
         except ValueError as error:
             raise ValueError(f"line {number} is no JSON: {error}") from error
         if not isinstance(row, dict):

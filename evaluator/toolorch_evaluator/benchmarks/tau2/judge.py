@@ -5,11 +5,11 @@ A judge that answers anything but a verdict on each assertion has judged nothing
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from typing import Any
 
+from toolorch_api.foreign_json import parse_json
 from toolorch_evaluator.benchmarks.base import ModelError
 from toolorch_evaluator.benchmarks.tau2 import prompts
 from toolorch_evaluator.benchmarks.tau2.message import ASSISTANT, USER, Message
@@ -32,7 +32,7 @@ def parse_verdicts(text: str | None, count: int) -> list[bool]:
     """Return whether each of `count` statements is met; raises ModelError where the answer does not say so of all."""
     found = _OBJECT.search(text or "")
     try:
-        rows = json.loads(found[0])["verdicts"] if found else []
+        rows = parse_json(found[0])["verdicts"] if found else []
         met = {int(row["number"]): row["met"] for row in rows}
     except (ValueError, TypeError, KeyError) as error:
         raise ModelError("judge_unusable", f"the judge's answer is no list of verdicts: {error}") from error

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from toolorch_api.foreign_json import parse_json
 from toolorch_evaluator.benchmarks.base import InvalidReplyError, Reply
 from toolorch_evaluator.benchmarks.tau2 import dataset
 from toolorch_evaluator.benchmarks.taubench import prompts
@@ -48,9 +49,11 @@ def _written_action(text: str) -> Action:
     if not written:
         raise InvalidReplyError("no action")
     try:
-        parsed = json.loads(written)
+        parsed = parse_json(written)
     except json.JSONDecodeError:
         return Action(RESPOND, {"content": written})
+    except ValueError as error:
+        raise InvalidReplyError(f"the action cannot be read: {error}") from error
     named = isinstance(parsed, dict) and isinstance(parsed.get("name"), str)
     if not named or not isinstance(parsed.get("arguments"), dict):
         raise InvalidReplyError("the action is JSON without a name and arguments")

@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
 
+from toolorch_api.foreign_json import parse_json
 from toolorch_api.pool_reasons import PoolReason
 from toolorch_operator.modelpool.observed import Exam, JobView, Probe, ServedModel, Verdict
 
@@ -67,7 +68,7 @@ def _shorten(report: dict[str, Any]) -> str:
 def parse_probe(job: JobView) -> Probe | None:
     """Return the answer that a Job's pod left, None where it left none."""
     try:
-        report = json.loads(job.message)
+        report = parse_json(job.message)
         verdict = report.get("preflight")
         return Probe(
             healthy=report["healthy"] is True,
@@ -83,7 +84,7 @@ def parse_probe(job: JobView) -> Probe | None:
 def parse_time(job: JobView) -> datetime | None:
     """Return when a Job's pod left its answer, None where it left none."""
     try:
-        at = datetime.fromisoformat(json.loads(job.message)["at"])
+        at = datetime.fromisoformat(parse_json(job.message)["at"])
     except (ValueError, KeyError, TypeError):
         return None
     return at if at.tzinfo is not None else None

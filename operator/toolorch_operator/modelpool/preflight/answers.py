@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from toolorch_api.foreign_json import parse_json
+
 
 @dataclass(frozen=True, slots=True)
 class Reply:
@@ -31,7 +33,7 @@ class Said:
 
 def parse_whole(text: str) -> Said:
     """Return what an unstreamed chat completion says; ValueError where it is none."""
-    answer = json.loads(text)
+    answer = parse_json(text)
     try:
         choice = answer["choices"][0]
         message = choice["message"]
@@ -64,7 +66,7 @@ def parse_streamed(text: str) -> Said:
 def parse_error(text: str) -> str:
     """Return the message of an error answer, in OpenAI's form or vLLM's; "" where it has none."""
     try:
-        return _message(json.loads(text))
+        return _message(parse_json(text))
     except ValueError:
         return ""
 
@@ -129,7 +131,7 @@ def _events(text: str) -> Iterator[Mapping[str, Any]]:
     for line in text.split("\n"):
         word, _, rest = line.partition(":")
         if word == "data" and rest.strip() != "[DONE]":
-            yield json.loads(rest)
+            yield parse_json(rest)
 
 
 def _message(answer: Any) -> str:

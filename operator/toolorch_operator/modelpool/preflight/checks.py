@@ -9,6 +9,7 @@ import json
 from collections.abc import Generator
 from typing import NoReturn
 
+from toolorch_api.foreign_json import parse_json
 from toolorch_api.pool_reasons import PoolReason
 from toolorch_operator.modelpool.observed import Verdict
 from toolorch_operator.modelpool.preflight.answers import (
@@ -93,7 +94,7 @@ def _flaw(request: Request, said: Said) -> str:
     if function["name"] != name:
         return f"the model called {example(function['name'])!r}, which was not offered"
     try:
-        arguments = json.loads(function["arguments"])
+        arguments = parse_json(function["arguments"])
     except ValueError:
         return "the arguments of the call are no JSON"
     return mismatch(request.parameters or {}, arguments)
