@@ -123,10 +123,14 @@ def _aim_without_pod(replica: Replica, before: Instance | None, gates: Gates, se
     since = before.since if before is not None and before.since is not None else gates.moment
     if replica.rejection is not None or not gates.fetch.has_files(replica.node):
         return replica
-    if was is STARTING and not replica.is_going:
+    if was is STARTING:
+        # Its Deployment makes the new pod once the earlier one is gone; to take that back would end one that begins.
         return replace(replica, state=STARTING, since=since)
     if was is CRASHED and (replica.is_going or since + settle > gates.moment):
         return replace(replica, state=CRASHED, since=since)
+    if was is READY:
+        # Somebody else told its pod to go, and its Deployment makes another at once: there is nothing to wait for.
+        return replace(replica, state=WAITING, since=gates.moment, is_going=False)
     # Who crashed keeps its place in the queue, before those that came later.
     return replace(replica, state=WAITING, since=since if was in (WAITING, CRASHED) else gates.moment)
 
@@ -183,7 +187,7 @@ def _settle(replica: Replica, is_granted: bool) -> Replica:
     if replica.pod is not None:
         may_go_on = not replica.is_outdated and (is_granted or replica.state in (NOT_USEFUL, PENDING))
         return replace(replica, runs=True) if may_go_on else replace(replica, state=WAITING)
-    if replica.state is PENDING or replica.is_going:
+    if replica.state is PENDING or (replica.is_going and replica.state is not STARTING):
         return replica
     return replace(replica, state=STARTING, runs=True) if is_granted else replica
 

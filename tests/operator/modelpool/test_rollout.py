@@ -138,3 +138,25 @@ def test_a_template_is_known_by_what_it_says_and_not_by_the_order_of_its_fields(
     turned = {"spec": dict(reversed(template["spec"].items())), "metadata": template["metadata"]}
     assert template_hash(template) == template_hash(turned)
     assert template_hash(template) != template_hash({**template, "spec": {**template["spec"], "image": "vllm:2"}})
+
+
+@pytest.mark.parametrize(
+    ("state", "others", "step"),
+    [
+        pytest.param(STARTING, (), "starts", id="where it has its slot: the Deployment makes the next pod by itself"),
+        pytest.param(READY, (), "starts", id="where somebody else told it to go and there is a slot"),
+        pytest.param(READY, [("q-0", STARTING)], "stops", id="not where another has the slot"),
+        pytest.param(WAITING, (), "stops", id="not where it has yet to begin"),
+    ],
+)
+def test_a_replica_goes_on_while_its_earlier_pod_goes(pool_of, noon, state, others, step):
+    known = {"instances": [{"name": "p-0", "state": state, "since": noon - timedelta(seconds=5)}]}
+    pool = pool_of("p", status=known)
+    starts = [StartView(f"evals/{name}", "node-a", each, noon - timedelta(minutes=1)) for name, each in others]
+    placement = Placement(assigned={"evals/p-0": "node-a"})
+    observed = ObservedPool(
+        pods=[PodView("old", "uid-old", "p-0", node="node-a", phase="Running", deleting=True)],
+        cluster=ClusterView(placement, starts),
+    )
+    [replica] = advance(pool, observed, ["p-0"], Gates(noon, 600, FetchPlan(), template="new"))
+    assert describe(replica) == step
