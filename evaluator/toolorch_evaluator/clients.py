@@ -10,6 +10,7 @@ import httpx2
 import openai
 
 from toolorch_api.shard import RunInput
+from toolorch_evaluator.bounded import BoundedTransport
 from toolorch_evaluator.endpoints import NO_KEY, PoolFiles
 
 CONNECT_SECONDS = 10.0
@@ -77,8 +78,9 @@ class Clients:
         )
         timeout = httpx2.Timeout(seconds, connect=min(CONNECT_SECONDS, seconds))
         # Without the environment's proxies, and without following a server that points elsewhere.
+        way = httpx2.AsyncHTTPTransport(limits=limits, verify=trusted(), trust_env=False)
         http = httpx2.AsyncClient(
-            limits=limits, timeout=timeout, verify=trusted(), trust_env=False, follow_redirects=False
+            transport=BoundedTransport(way), timeout=timeout, trust_env=False, follow_redirects=False
         )
         client = openai.AsyncOpenAI(api_key=key, base_url=url, max_retries=0, http_client=http)
         # The constructor takes these from the environment: OPENAI_CUSTOM_HEADERS may even hold another server's key.

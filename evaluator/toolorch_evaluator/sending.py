@@ -12,6 +12,7 @@ from typing import Any, cast
 import httpx2
 import openai
 
+from toolorch_evaluator.bounded import NoEndError
 from toolorch_evaluator.refusals import Trouble, classify
 from toolorch_evaluator.streaming import Assembly, StreamError, read_events
 from toolorch_evaluator.wire import Answer, NotACompletionError, parse_answer
@@ -100,5 +101,7 @@ def _refused(
 def _unanswered(error: BaseException, seconds: float) -> Trouble:
     if isinstance(error, TimeoutError | httpx2.ReadTimeout | httpx2.WriteTimeout | httpx2.PoolTimeout):
         return Trouble("model_timeout", f"no answer within {seconds} s", passing=True)
+    if isinstance(error, NoEndError):
+        return Trouble("model_server_error", str(error), passing=True)
     message = f"{type(error).__name__}: {error}"
     return Trouble("model_unreachable", message, passing=True, lost=isinstance(error, BROKEN))
