@@ -8,25 +8,22 @@ from kind_cluster import CHART, PATIENCE, RELEASE, RELEASE_NAMESPACE, S3
 from operator_pods import Operator
 from patience import until
 from previous_version import TAG, PreviousVersion, find_previous
+from standing import assert_kept, children, image_tags, servers, shards
 
 pytestmark = pytest.mark.cluster
 
-# Under way for some fifty seconds; the other for some ten.
-LONG, SHORT = {"tasks": 30, "concurrencyPerShard": 2}, {"tasks": 20, "concurrencyPerShard": 4}
 DOMAINS = 3
+# Three minutes, were it not quickened after the upgrade; the others are under way for some fifty and ten seconds.
+SLOWEST = {"tasks": 40, "shards": 2, "concurrencyPerShard": 1}
+LONG, SHORT = {"tasks": 30, "concurrencyPerShard": 2}, {"tasks": 20, "concurrencyPerShard": 4}
+QUICKENED = {"shards": 5, "concurrencyPerShard": 8}
 UNINSTALL_SECONDS = 60
 CRDS = ("evalruns.toolorch.dev", "modelpools.toolorch.dev")
 # Their storage outlives the release, as it does where it is not the demo's.
 OWN_STORAGE = ("--set", "s3.enabled=false")
 SLOW = {"MOCK_LATENCY_MS": 250}
 POOLS = (pool("slow", "mock/skill-70", SLOW, toolCalling=TOOLS), pool("user", "mock/user"))
-NEWER = "/spec/versions/0/schema/openAPIV3Schema/properties/{}/properties/ofTheNextVersion"
-
-
-@pytest.fixture(scope="module")
-def previous(cluster):
-    """The version before this one, ready to be installed."""
-    return PreviousVersion(cluster, find_previous())
+NEWER = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/ofTheNextVersion"
 
 
 @pytest.fixture(scope="module")
@@ -34,13 +31,14 @@ def forsaken(cluster, namespace, _namespaces):
     """Another namespace, which nobody will need; its storage is that of the first."""
     name = cluster.make_namespace("forsaken")
     _namespaces.append(name)
-    return name
+    yield name
+    cluster.kubectl("delete", "namespace", name, "--wait=false", "--ignore-not-found")
 
 
 @pytest.fixture(scope="module")
-def installed(cluster, release, previous, forsaken):
+def installed(cluster, release):
     """The previous version, for now; afterwards the present one as it was."""
-    previous.install(*OWN_STORAGE)
+    PreviousVersion(cluster, find_previous()).install(*OWN_STORAGE)
     yield
     cluster.install()
 
@@ -72,7 +70,7 @@ def operator(cluster):
 @pytest.fixture(scope="module")
 def upgraded(cluster, runs):
     """A run under the previous version that was upgraded in its middle: shards and servers from before."""
-    before = begin(runs, "upgraded", **LONG), servers(runs)
+    before = begin(runs, "upgraded", **SLOWEST), servers(runs)
     cluster.install(*OWN_STORAGE)
     return before
 
@@ -84,37 +82,8 @@ def begin(runs, name, **spec):
     return shards(runs, name)
 
 
-def shards(runs, name):
-    return {p["metadata"]["name"]: p["metadata"]["uid"] for p in runs.pods(name)}
-
-
-def servers(runs):
-    """Uid and template of each server's pod, by pool."""
-    found = runs.look("pods", labelSelector="toolorch.dev/kind=ModelPool")
-    return {
-        pod["metadata"]["labels"]["toolorch.dev/name"]: (
-            pod["metadata"]["uid"], pod["metadata"]["annotations"]["toolorch.dev/template-hash"]
-        )
-        for pod in found
-        if "deletionTimestamp" not in pod["metadata"]
-    }  # fmt: skip
-
-
-def assert_kept(before, after, *used):
-    """Assert that servers in use are those from before, and others too unless this version wants them different."""
-    assert {name: after[name] for name in used} == {name: before[name] for name in used}
-    assert after.keys() == before.keys()
-    assert [name for name in before if after[name][1] == before[name][1] and after[name] != before[name]] == []
-
-
-def until_it_moves_on(runs, name):
-    """Wait until the operator of now has told of progress that the one before did not see."""
-    told = runs.status(name)["units"]["done"]
-    runs.until(name, lambda s: s["units"]["done"] > told)
-
-
 def assert_whole(runs, name, tasks):
-    """Assert that a run ended with each unit done once, in one attempt; return what it left."""
+    """Assert that a run ended with each unit done once, in one attempt."""
     status = runs.until_over(name)
     units = DOMAINS * tasks
     assert (status["done"], status["attempt"]) == (f"{units}/{units}", 1)
@@ -124,33 +93,32 @@ def assert_whole(runs, name, tasks):
     assert len(runs.events(name, "RunComplete")) == 1
 
 
-def images(pods):
-    return {p["spec"]["containers"][0]["image"].rpartition(":")[2] for p in pods}
-
-
 def test_an_upgrade_in_the_middle_of_a_run_starts_neither_shards_nor_servers_again(runs, operator, upgraded):
     pods, served = upgraded
-    until(lambda: images(operator.pods()), lambda tags: tags == {"dev"}, seconds=PATIENCE)
-    until_it_moves_on(runs, "upgraded")
+    until(lambda: image_tags(operator.pods()), lambda tags: tags == {"dev"}, seconds=PATIENCE)
+    told = runs.status("upgraded")["units"]["done"]
+    runs.until("upgraded", lambda s: s["units"]["done"] > told)
     assert shards(runs, "upgraded") == pods
     assert_kept(served, servers(runs), "slow", "user")
     assert operator.restarts() == 0
 
 
 def test_fields_that_only_newer_crds_know_are_borne(cluster, runs, upgraded):
-    add = [{"op": "add", "path": NEWER.format("spec"), "value": {"type": "string", "default": "on"}}]
+    add = [{"op": "add", "path": NEWER, "value": {"type": "string", "default": "on"}}]
     for crd in CRDS:
         cluster.kubectl("patch", "crd", crd, "--type=json", "-p", json.dumps(add))
     try:
         for kind, name in (("evalruns", "upgraded"), ("modelpools", "spare")):
-            until(lambda k=kind, n=name: runs.look(k, n)["spec"].get("ofTheNextVersion"), seconds=30)
-        runs.patch("upgraded", {"spec": {"concurrencyPerShard": 3}})
+            until(lambda k=kind, n=name: runs.look(k, n)["spec"].get("ofTheNextVersion"), seconds=PATIENCE)
+        runs.patch("upgraded", {"spec": QUICKENED})
         runs.patch("spare", {"spec": {"idleAfterSeconds": 7200}}, "modelpool")
         for kind, name in (("evalruns", "upgraded"), ("modelpools", "spare")):
-            status = until(lambda k=kind, n=name: runs.status(n, k), lambda s: s["observedGeneration"] == 2, seconds=30)
+            status = until(
+                lambda k=kind, n=name: runs.status(n, k), lambda s: s["observedGeneration"] == 2, seconds=PATIENCE
+            )
             assert not condition(status, "Stalled"), "a field of the next version is no mistake of the user's"
     finally:
-        remove = [{"op": "remove", "path": NEWER.format("spec")}]
+        remove = [{"op": "remove", "path": NEWER}]
         for crd in CRDS:
             cluster.kubectl("patch", "crd", crd, "--type=json", "-p", json.dumps(remove))
 
@@ -160,21 +128,20 @@ def test_a_shard_that_dies_is_replaced_as_it_was_and_the_run_ends_whole_with_a_r
 ):
     pod = next(p for p in runs.pods("upgraded") if p["status"]["phase"] == "Running")
     cluster.kubectl("delete", "pod", pod["metadata"]["name"], "--wait=false", namespace=runs.namespace)
-    assert_whole(runs, "upgraded", LONG["tasks"])
-    assert images(runs.pods("upgraded")) == {TAG}
+    assert_whole(runs, "upgraded", SLOWEST["tasks"])
+    assert image_tags(runs.pods("upgraded")) == {TAG}
     runs.until("upgraded", lambda s: condition(s, "ReportReady"))
-    assert images(runs.pods("upgraded", "report")) == {"dev"}
+    assert image_tags(runs.pods("upgraded", "report")) == {"dev"}
     assert runs.jobs("upgraded") == ["upgraded-a1", "upgraded-plan", "upgraded-report"]
 
 
 def test_the_way_back_in_the_middle_of_a_run_starts_nothing_again(cluster, runs, operator, upgraded):
     pods, served = begin(runs, "returned", **SHORT), servers(runs)
     cluster.helm("rollback", RELEASE, "--namespace", RELEASE_NAMESPACE, "--wait", "--timeout", f"{PATIENCE}s")
-    until(lambda: images(operator.pods()), lambda tags: tags == {TAG}, seconds=PATIENCE)
-    assert shards(runs, "returned") == pods
+    until(lambda: image_tags(operator.pods()), lambda tags: tags == {TAG}, seconds=PATIENCE)
     assert_whole(runs, "returned", SHORT["tasks"])
     assert shards(runs, "returned") == pods
-    assert images(runs.pods("returned")) == {"dev"}
+    assert image_tags(runs.pods("returned")) == {"dev"}
     assert_kept(served, servers(runs))
     assert operator.restarts() == 0
 
@@ -184,19 +151,13 @@ def orphaned(cluster, runs, operator, upgraded):
     """A run under way whose operator was uninstalled: its shards and the servers from before."""
     runs.others.start("dropped", "slow", **SHORT)
     before = begin(runs, "orphaned", **LONG), servers(runs)
-    runs.others.until_done("dropped", 1)
+    runs.others.until("dropped", lambda s: s.get("attempt"))
     done = cluster.call(
         "helm", "uninstall", RELEASE, "--namespace", RELEASE_NAMESPACE, "--wait", timeout=UNINSTALL_SECONDS
     )
     assert done.returncode == 0, done.stderr
     until(operator.pods, lambda pods: pods == [], seconds=PATIENCE)
     return before
-
-
-def children(runs, name):
-    selector = f"toolorch.dev/name={name}"
-    kinds = "deployments,replicasets,pods,services,configmaps,jobs"
-    return [i["metadata"]["name"] for i in runs.cluster.get(kinds, namespace=runs.namespace, selector=selector)]
 
 
 def test_an_uninstall_leaves_crds_runs_results_and_servers_where_they_are(cluster, runs, orphaned):
@@ -206,8 +167,8 @@ def test_an_uninstall_leaves_crds_runs_results_and_servers_where_they_are(cluste
         cluster.get("crd", crd)
     assert (shards(runs, "orphaned"), servers(runs)) == (pods, served)
     runs.stored("returned").assert_whole()
-    before = len(runs.stored("orphaned", "results/").results)
-    until(lambda: len(runs.stored("orphaned", "results/").results), lambda n: n > before, seconds=PATIENCE)
+    told = runs.status("orphaned")["units"]["done"]
+    until(lambda: len(runs.stored("orphaned", "results/").results), lambda n: n > told, seconds=PATIENCE)
 
 
 def test_without_an_operator_a_run_a_pool_and_their_namespace_are_deleted_with_all_that_they_made(
@@ -215,7 +176,7 @@ def test_without_an_operator_a_run_a_pool_and_their_namespace_are_deleted_with_a
 ):
     for kind, name in (("evalrun", "dropped"), ("modelpool", "user"), ("modelpool", "slow")):
         assert children(runs.others, name)
-        cluster.kubectl("delete", kind, name, "--timeout=30s", namespace=forsaken)
+        cluster.kubectl("delete", kind, name, f"--timeout={UNINSTALL_SECONDS}s", namespace=forsaken)
     for name in ("dropped", "user", "slow"):
         until(lambda name=name: children(runs.others, name), lambda found: found == [], seconds=PATIENCE)
     cluster.kubectl("delete", "namespace", forsaken, f"--timeout={PATIENCE}s")

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
-SHIPPED = ("crds", "operator", "evaluator", "helm", "images")
-"""Folders that an installation is made of; what differs in none of them is the same version."""
+SHIPPED = ("crds", "operator", "evaluator", "helm", "images", "requirements.lock")
+"""What an installation is made of; what differs in none of them is the same version."""
 LOOKED_BACK = 100
 """Commits that touched them; one of the first few differs."""
 TAG = "previous"
@@ -21,21 +21,24 @@ def git(*arguments):
 
 
 def find_previous():
-    """Return the version that users have when they upgrade to this one: a commit, or skip where the history lacks it.
+    """Return the commit that users upgrade from to what lies in this folder; skip where there is no history at all.
 
-    It is the newest tag, and without tags the newest commit, that ships something else than this folder.
+    It is the newest tag that ships something else than this folder; without such tags, the newest commit that does:
+    HEAD where something is changed and not committed, else not always HEAD's parent, which may differ in docs alone.
+    Where a shallow clone's history ends before such a commit it is HEAD, since an upgrade to the same version ends and
+    starts everything that another does. TOOLORCH_UPGRADE_FROM names another.
     """
     if named := os.environ.get("TOOLORCH_UPGRADE_FROM"):
         return named
-    code, tags = git("tag", "--merged", "HEAD", "--sort=-creatordate")
+    code, head = git("rev-parse", "HEAD")
     if code:
         pytest.skip("there is no earlier version: this folder is no clone of the repository")
+    _, tags = git("tag", "--merged", "HEAD", "--sort=-creatordate")
     _, commits = git("log", f"--max-count={LOOKED_BACK}", "--format=%H", "--", *SHIPPED)
     for candidate in (*tags, *commits):
         if git("diff", "--quiet", candidate, "--", *SHIPPED)[0]:
             return candidate
-    shallow = git("rev-parse", "--is-shallow-repository")[1] == ["true"]
-    pytest.skip(f"there is no earlier version in this history{'; git fetch --unshallow brings it' if shallow else ''}")
+    return head[0]
 
 
 class PreviousVersion:
