@@ -13,6 +13,7 @@ settings.load_profile("same")
 
 def pytest_addoption(parser):
     parser.addoption("--update-golden", action="store_true", help="rewrite golden files; read them in the diff")
+    parser.addoption("--fault-plan", help="one plan of faults alone: the path of its file")
     parser.addoption(
         "--all-faults", action="store_true", help="every plan of faults, not those of the short tier alone"
     )

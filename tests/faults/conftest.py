@@ -5,6 +5,7 @@ import inspect
 import pytest
 import pytest_asyncio
 from aiohttp import ClientSession, ClientTimeout
+from campaign import TABLE, render
 from fault_plan import FaultPlan
 from ground import Ground
 from operators import Operators
@@ -19,6 +20,12 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.get_closest_marker("faults") and inspect.iscoroutinefunction(item.obj):
             item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    """What became of the plans, by class."""
+    if TABLE in config.stash:
+        terminalreporter.write_line(render(config.stash[TABLE]))
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

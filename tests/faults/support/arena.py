@@ -25,9 +25,9 @@ RESYNC_SECONDS = 2
 GRACE, QUIET = 0.4, 2.5
 """Seconds from the end to the look for quiet, and of that look: a resync, which spreads by a fifth, lies in it."""
 WINDOWS = 4
-"""Looks for quiet before an operator counts as restless: a fault may be in time for the first ones."""
+"""Looks for quiet at least before an operator counts as restless: a fault may be in time for the first ones."""
 PATIENCE = 60.0
-"""Seconds that a workload may take where the reference took less than a third of it."""
+"""Seconds that a workload, and the rest after it, may take where the reference took less than a third of it."""
 
 
 @dataclass
@@ -78,10 +78,11 @@ class Arena:
     async def __aexit__(self, *_):
         await self._stack.aclose()
 
-    async def run_plan(self, plan, reference_seconds=0.0, path=None, *, in_order=False):
+    async def run_plan(self, plan, path=None, *, seconds=0.0, is_end=lambda outcome: True, in_order=False):
         """Play a plan's workload through a proxy of its own, and return the outcome; `path` gets the trace.
 
-        `in_order`: the operator is told to end, and has its time for it; else it is killed.
+        `seconds` are what the reference took; `is_end(outcome)` tells whether what rests is the end. `in_order`: the
+        operator is told to end, and has its time for it; else it is killed.
         """
         namespace = f"p{next(self._numbers)}"
         workload = WORKLOADS[plan.workload]
@@ -98,10 +99,10 @@ class Arena:
         try:
             async with proxy:
                 await supervisor.begin()
-                limit = max(PATIENCE, 3 * reference_seconds)
+                limit = max(PATIENCE, 3 * seconds)
                 stage = Stage(self.ground, story, kubelet, script, Absences(plan, supervisor, trace), limit)
                 stage.external, stage.output = self.external, f"file://{outcome.folder}/runs"
-                await play(workload, stage, outcome)
+                await play(workload, stage, outcome, is_end)
                 outcome.fired = [*proxy.fired, *stage.absences.fired]
                 outcome.codes = [*supervisor.codes, await supervisor.end(in_order=in_order)]
                 outcome.logs = [line for life in supervisor.lives for line in life.lines()]
@@ -119,8 +120,8 @@ class Arena:
         return start
 
 
-async def play(workload, stage, outcome):
-    """Play a workload to its end, and then watch whether the operator rests."""
+async def play(workload, stage, outcome, is_end=lambda outcome: True):
+    """Play a workload to its end, and then watch until the operator rests there, as long as there is time."""
     clock = asyncio.get_running_loop().time
     began = clock()
     try:
@@ -132,11 +133,11 @@ async def play(workload, stage, outcome):
         outcome.seconds = clock() - began
         outcome.first_change = stage.absences.first
     await asyncio.sleep(GRACE)
-    for _ in range(WINDOWS):
+    while len(outcome.quiet) < WINDOWS or stage.has_time:
         known = len(outcome.trace.records)
         await asyncio.sleep(QUIET)
         seen = outcome.trace.records[known:]
         writes = [r for r in seen if r.effective]
         outcome.quiet.append((writes, [r for r in seen if r.status]))
-        if not writes:
+        if not writes and is_end(outcome):
             return

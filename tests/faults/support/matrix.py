@@ -37,6 +37,10 @@ AWAY = {
     "run-loses-node": 1,
 }  # fmt: skip
 """How many changes of each workload an operator is away for, one in each plan."""
+OFTEN = ("crash-after-run-complete", "crash-after-pool-climb")
+"""Plans of which the short tier has all: the longest ways, and a crash after each step of them."""
+DRAWN = ("random", "lost reply", "error", "crash")
+"""Classes of which the short tier has some by chance."""
 RANDOM = 200
 SEED = 20261121
 
@@ -62,6 +66,32 @@ def build_matrix(references):
     }
     drawn = [plan for plans in singles.values() for plan in plans if plan.workload in MAIN]
     return {**singles, "random": list(draw(drawn, RANDOM))}
+
+
+def pick(matrix, count):
+    """Return about so many plans by class: those that find most, and of the rest some by chance, the same each time."""
+    chance = random.Random(SEED)
+    chosen = {kind: [] for kind in matrix}
+    chosen["crash"] = [p for p in matrix["crash"] if p.name.startswith(OFTEN)]
+    chosen["watch"] = [
+        chance.choice(plans) for plans in group(matrix["watch"], lambda p: p.name.partition(p.workload)[0])
+    ]
+    chosen["stale restart"] = [chance.choice(plans) for plans in group(matrix["stale restart"], lambda p: p.workload)]
+    chosen["operator down"] = list(matrix["operator down"])
+    rest = max(0, count - sum(map(len, chosen.values())))
+    left = {kind: [p for p in plans if p not in chosen[kind]] for kind, plans in matrix.items()}
+    for number in range(rest):
+        kind = DRAWN[number % len(DRAWN)]
+        chosen[kind].append(left[kind].pop(chance.randrange(len(left[kind]))))
+    return chosen
+
+
+def group(plans, key):
+    """Return plans as lists of those with the same key."""
+    groups = {}
+    for plan in plans:
+        groups.setdefault(key(plan), []).append(plan)
+    return groups.values()
 
 
 def find_points(reference, *, own):

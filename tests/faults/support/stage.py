@@ -32,6 +32,11 @@ class Stage:
         """Delete an object, as kubectl delete does."""
         await self._ground.delete(f"{self._path(kind)}/{name}")
 
+    @property
+    def has_time(self):
+        """Whether the workload's time is not over."""
+        return asyncio.get_running_loop().time() < self._ends
+
     async def until(self, is_it, what):
         """Wait until the namespace is such; TimeoutError where the workload's time is over before."""
         left = self._ends - asyncio.get_running_loop().time()
