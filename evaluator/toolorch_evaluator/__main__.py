@@ -24,6 +24,7 @@ from toolorch_evaluator.reading import reader
 from toolorch_evaluator.results import Results, open_store
 from toolorch_evaluator.retrieval import verbs
 from toolorch_evaluator.settings import Settings, read_run, read_settings, termination_log
+from toolorch_evaluator.small_store import SmallStore
 
 log = structlog.get_logger(__name__)
 
@@ -105,7 +106,7 @@ class Commands:
 
 def open_results(root: str, env: Mapping[str, str]) -> Results:
     """Open a run's folder with all the patience that a pod has."""
-    return Results(open_store(root, env))
+    return Results(SmallStore(open_store(root, env)))
 
 
 def build_app(

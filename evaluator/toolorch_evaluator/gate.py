@@ -10,6 +10,7 @@ from toolorch_api.shard import Baseline, GateOutcome, RunInput
 from toolorch_evaluator.comparison import Comparison, Side, compare, judge
 from toolorch_evaluator.exits import StepError
 from toolorch_evaluator.results import Results, open_store
+from toolorch_evaluator.small_store import SmallStore
 from toolorch_evaluator.stored_runs import read_side
 
 OpenFolder = Callable[[str], Results]
@@ -44,7 +45,7 @@ async def hold_against_baseline(run: RunInput, after: Side, open_folder: OpenFol
 
 def baseline_opener(env: Mapping[str, str]) -> OpenFolder:
     """Return what opens a baseline's folder by its URI, with the credentials of an environment."""
-    return lambda root: Results(open_store(root, env), PATIENCE_SECONDS)
+    return lambda root: Results(SmallStore(open_store(root, env)), PATIENCE_SECONDS)
 
 
 def _unavailable(problem: str) -> GateFinding:

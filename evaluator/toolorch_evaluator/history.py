@@ -17,6 +17,7 @@ from toolorch_api.unit import slug
 from toolorch_evaluator.estimates import measure_tasks
 from toolorch_evaluator.exits import BadInputError, StorageError
 from toolorch_evaluator.results import Results, open_store
+from toolorch_evaluator.small_store import SmallStore
 
 log = structlog.get_logger(__name__)
 
@@ -56,7 +57,7 @@ class History:
 def open_history(run: RunInput, env: Mapping[str, str]) -> History | None:
     """Open the history beside a run's folder; None where its root cannot be opened."""
     try:
-        return History(Results(open_store(_split(run.root)[0], env), PATIENCE_SECONDS))
+        return History(Results(SmallStore(open_store(_split(run.root)[0], env)), PATIENCE_SECONDS))
     except BadInputError as error:
         log.warning("history_unopened", error=error.message)
         return None

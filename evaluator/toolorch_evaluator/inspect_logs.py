@@ -33,6 +33,7 @@ from inspect_ai.tool import ToolCall
 from toolorch_api.keys import transcript_key
 from toolorch_api.shard import Manifest, Result, Unit, UnitStatus
 from toolorch_evaluator.results import Results
+from toolorch_evaluator.small_store import unpack_bytes
 
 SCORER = "reward"
 # What Inspect demands of a log of no unit at all.
@@ -76,8 +77,8 @@ async def _samples(run: StoredRun, results: Results) -> AsyncIterator[EvalSample
 
 def _unpack(body: bytes) -> Mapping[str, Any]:
     try:
-        document = json.loads(zstandard.ZstdDecompressor().decompressobj().decompress(body))
-    except (zstandard.ZstdError, ValueError):
+        document = json.loads(unpack_bytes(body))
+    except (zstandard.ZstdError, ValueError, RecursionError):
         return {}
     return document if isinstance(document, dict) else {}
 

@@ -10,6 +10,9 @@ from typing import Any
 
 import zstandard
 
+# An event takes a few hundred characters; of a longer line only the beginning is read, which is no JSON.
+LONGEST_LINE = 100_000
+
 
 @dataclass(frozen=True, slots=True)
 class CallEvent:
@@ -69,4 +72,5 @@ class Profile:
 def parse_events(body: bytes) -> Iterator[dict[str, Any]]:
     """Yield the events of a stored profile."""
     with zstandard.ZstdDecompressor().stream_reader(body) as stream:
-        yield from map(json.loads, io.TextIOWrapper(stream, encoding="utf-8"))
+        text = io.TextIOWrapper(stream, encoding="utf-8")
+        yield from map(json.loads, iter(lambda: text.readline(LONGEST_LINE), ""))

@@ -16,6 +16,7 @@ from toolorch_api.meta import StatusModel
 from toolorch_api.shard import Result, Unit, UnitStatus
 from toolorch_evaluator.account import Account
 from toolorch_evaluator.benchmarks.base import Score
+from toolorch_evaluator.small_store import unpack_bytes
 from toolorch_evaluator.tally import add_usage
 
 # Rewards are products of 0s and 1s: what is this near to 1 is a 1 that went through floats.
@@ -96,9 +97,9 @@ def pack(conversation: Conversation) -> bytes:
 def unpack(body: bytes, spec_hash: str) -> Conversation | None:
     """Return the conversation in a transcript object; None where it is damaged or another configuration's."""
     try:
-        document = json.loads(zstandard.ZstdDecompressor().decompressobj().decompress(body))
+        document = json.loads(unpack_bytes(body))
         evidence = Evidence.model_validate(document.pop(EVIDENCE))
-    except (zstandard.ZstdError, ValueError, KeyError, AttributeError, ValidationError):
+    except (zstandard.ZstdError, ValueError, RecursionError, KeyError, AttributeError, ValidationError):
         return None
     return Conversation(document, evidence) if evidence.spec_hash == spec_hash else None
 

@@ -74,7 +74,7 @@ async def read_attempts(results: Results, spec_hash: str) -> tuple[Sequence[Atte
         try:
             for event in parse_events(body):
                 sums.add(event)
-        except (zstandard.ZstdError, ValueError, LookupError, TypeError) as error:
+        except (zstandard.ZstdError, ValueError, RecursionError, LookupError, TypeError) as error:
             log.warning("events_unreadable", key=key, error=str(error))
     return sorted(found, key=lambda a: a.attempt), sums
 

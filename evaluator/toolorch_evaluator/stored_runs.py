@@ -37,7 +37,7 @@ async def read_planned(results: Results) -> dict[str, Any]:
     body = await results.get(RUN_KEY)
     try:
         return dict(json.loads(body)) if body else {}
-    except (ValueError, TypeError) as error:
+    except (ValueError, RecursionError, TypeError) as error:
         raise BadInputError("ForeignRun", f"{RUN_KEY} in storage is not what a plan writes: {error}") from error
 
 
@@ -47,7 +47,7 @@ async def read_told(results: Results) -> dict[str, Any]:
     try:
         told = dict(json.loads(body)) if body else {}
         return told if all(isinstance(told.get(part, {}), dict) for part in ("texts", "tools")) else {}
-    except (ValueError, TypeError) as error:
+    except (ValueError, RecursionError, TypeError) as error:
         log.warning("prompts_unreadable", error=str(error))
         return {}
 

@@ -25,6 +25,7 @@ from toolorch_evaluator.compared import comparison_document, show_rows
 from toolorch_evaluator.comparison import Comparison, Side, compare, judge
 from toolorch_evaluator.exits import StepError, leave
 from toolorch_evaluator.results import Results, open_store
+from toolorch_evaluator.small_store import SmallStore
 from toolorch_evaluator.stored_runs import read_side
 
 # A person waits at the terminal; a store that is away for longer is told instead.
@@ -73,7 +74,7 @@ def compare_and_leave(request: CompareRequest) -> NoReturn:
 
 def open_patiently(uri: str) -> Results:
     """Open a run's folder for a person who waits at the terminal."""
-    return Results(open_store(uri, os.environ), PATIENCE_SECONDS)
+    return Results(SmallStore(open_store(uri, os.environ)), PATIENCE_SECONDS)
 
 
 async def _read(text: str, output: Path, open_folder: OpenFolder) -> tuple[str, Side]:
