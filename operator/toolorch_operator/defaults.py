@@ -22,6 +22,8 @@ class Defaults:
     """Storage of a run's results where spec.output is absent."""
     output_secret: str = ""
     """Name of the Secret, in the run's namespace, that opens output_uri."""
+    local_root: str | None = None
+    """file:// URI below which runs may have their folders in the operator's own file system; empty: none, None: any."""
     fetch_command: tuple[str, ...] = ()
     """Words of the command that fetches a model, with {model} and {revision} in them; empty: the hub's own."""
     stall_seconds: float = 180.0

@@ -5,10 +5,12 @@ Both are a stranger's words to a program that has an identity of its own.
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
+from urllib.parse import unquote
 
 from toolorch_api.store_options import PREFIXES, client_options, refuse_settings, store_settings
 from toolorch_operator.blanking import blank_secrets
@@ -27,6 +29,22 @@ class Opening:
     """Keyword arguments of the client."""
     secrets: tuple[str, ...] = ()
     """What no error may quote."""
+
+
+def refuse_local(uri: str, local_root: str | None) -> None:
+    """Raise StorageInvalid for a folder of this program's own file system that does not lie below `local_root`.
+
+    `local_root` is a file:// URI too; None: any folder may be opened.
+    """
+    if local_root is None or not uri.startswith("file://"):
+        return
+    if not local_root or not f"{_folder(uri)}/".startswith(f"{_folder(local_root)}/"):
+        where = f"below {local_root} only" if local_root else "not on this operator"
+        raise StorageInvalid(f"file:// is a folder of the operator's own machine, {where}: give s3://, gs:// or az://")
+
+
+def _folder(uri: str) -> str:
+    return posixpath.normpath(unquote(uri.partition("://")[2]))
 
 
 def plan_opening(uri: str, secret: Mapping[str, str]) -> Opening:

@@ -24,6 +24,7 @@ from toolorch_operator.evalrun.wants import wanted_facts, wanted_refusals
 from toolorch_operator.facts import Facts
 from toolorch_operator.freshness import Freshness, Surroundings
 from toolorch_operator.observation import Observation, children_selector, is_of_this_life, own_children
+from toolorch_operator.opening import refuse_local
 from toolorch_operator.owner import Key
 from toolorch_operator.pod_logs import PodLogs
 from toolorch_operator.resources import (
@@ -88,6 +89,7 @@ class RunObserver:
         if output is None or secret is None:
             return Observation(replace(seen, has_storage=False), live)
         try:
+            refuse_local(output.root, self._defaults.local_root)
             folder = self._storage.open(output.root, secret)
             view = await self._facts.read(folder, output.root, wanted_facts(run, seen))
         except StorageError as error:

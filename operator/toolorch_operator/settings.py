@@ -12,7 +12,8 @@ from toolorch_api.run_input import Price
 from toolorch_operator.defaults import Defaults
 
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
-OUTPUT_SCHEMES = ("s3://", "gs://", "az://", "file://")
+FILE = "file://"
+OUTPUT_SCHEMES = ("s3://", "gs://", "az://", FILE)
 IN_CLUSTER_MARK = "KUBERNETES_SERVICE_HOST"
 
 
@@ -56,6 +57,7 @@ def parse_settings(environ: Mapping[str, str], programs: Mapping[str, str] | Non
             evaluator_image=_text(environ, "TOOLORCH_EVALUATOR_IMAGE", "toolorch/evaluator:dev"),
             operator_image=_text(environ, "TOOLORCH_OPERATOR_IMAGE", "toolorch/operator:dev"),
             output_uri=_output_uri(environ),
+            local_root=_local_root(environ),
             output_secret=_text(environ, "TOOLORCH_OUTPUT_SECRET", ""),
             fetch_command=_words(environ, "TOOLORCH_FETCH_COMMAND"),
             stall_seconds=_number(environ, "TOOLORCH_STALL_SECONDS", 180, low=10, high=86400),
@@ -86,6 +88,14 @@ def _number(environ: Mapping[str, str], name: str, default: int, *, low: int, hi
     if not text.isascii() or not text.isdigit() or not low <= int(text) <= high:
         raise SettingsError(f"{name} must be a whole number from {low} to {high}, not {text!r}.")
     return int(text)
+
+
+def _local_root(environ: Mapping[str, str]) -> str | None:
+    # In a cluster whoever writes a run is not who may name files of the operator's; a volume of the chart's is for all.
+    if IN_CLUSTER_MARK not in environ:
+        return None
+    uri = _output_uri(environ)
+    return uri if uri.startswith(FILE) else ""
 
 
 def _switch(environ: Mapping[str, str], name: str) -> bool:

@@ -15,6 +15,7 @@ def test_an_empty_environment_gives_the_defaults():
     assert settings.log_level == "INFO"
     assert settings.watch_namespace == ""
     assert not settings.in_cluster
+    assert settings.defaults.local_root is None
     assert not settings.leader_election
     assert settings.defaults.programs == {"launcher.py": "print()"}
     assert settings.defaults.output_uri == ""
@@ -51,6 +52,7 @@ def test_every_variable_is_read():
     assert (settings.resync_seconds, settings.http_port, settings.log_level) == (60, 0, "DEBUG")
     assert (settings.watch_namespace, settings.namespace, settings.kubeconfig) == ("team", "toolorch", "/k")
     assert settings.in_cluster
+    assert settings.defaults.local_root == ""
     assert (settings.leader_election, settings.lease_name, settings.identity) == (True, "other-toolorch", "pod_uid")
 
 
@@ -102,3 +104,8 @@ def test_prices_that_are_none_are_refused(text):
 def test_resources_that_are_none_are_refused(text):
     with pytest.raises(SettingsError, match="requests and limits"):
         parse_settings({"TOOLORCH_RUN_RESOURCES": text})
+
+
+def test_in_a_cluster_runs_have_folders_below_the_charts_own_one_only():
+    environ = {"TOOLORCH_OUTPUT_URI": "file:///data/runs", "KUBERNETES_SERVICE_HOST": "10.0.0.1"}
+    assert parse_settings(environ).defaults.local_root == "file:///data/runs"

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import http.server
 import threading
+from contextlib import nullcontext
 
 import obstore
 import pytest
 
+from toolorch_api.evalrun import EvalRun
 from toolorch_api.shard import Manifest
+from toolorch_operator.defaults import Defaults
 from toolorch_operator.errors import StorageError, StorageInvalid
 from toolorch_operator.evalrun.wants import StorageWants
 from toolorch_operator.facts import MOST_SMALL_BYTES, Facts
+from toolorch_operator.freshness import Freshness
+from toolorch_operator.opening import refuse_local
+from toolorch_operator.run_observer import RunObserver
 from toolorch_operator.storage import MOST_BYTES, Storage
 
 CANARY = "canary-of-the-service-account"
@@ -68,6 +74,37 @@ async def test_no_secret_makes_the_operator_send_its_own_token_to_a_server_of_th
         await Storage(frame.metrics()).open(uri, secret).get("run.json")
     assert CANARY not in str(caught.value) + "".join(heard)
     assert isinstance(caught.value, StorageInvalid)
+
+
+@pytest.mark.parametrize(
+    ("uri", "root", "is_refused"),
+    [
+        ("file:///etc/run-1", "", True),
+        ("file:///data/runs/run-1", "file:///data/runs", False),
+        ("file:///data/run-1", "file:///data/runs", True),
+        ("file:///data/runs-of-others/run-1", "file:///data/runs", True),
+        ("file:///data/runs/../../etc/run-1", "file:///data/runs", True),
+        ("file:///data/runs/%2e%2e/%2e%2e/etc/run-1", "file:///data/runs", True),
+        ("file://data/runs/run-1", "file:///data/runs", True),
+        ("s3://etc/run-1", "", False),
+        ("file:///etc/run-1", None, False),
+    ],
+)
+def test_a_run_names_no_folder_of_the_operators_but_one_that_is_given_to_runs(uri, root, is_refused):
+    with pytest.raises(StorageInvalid, match="operator's own machine") if is_refused else nullcontext():
+        refuse_local(uri, root)
+
+
+async def test_a_run_with_a_folder_of_the_operators_is_told_so_and_nothing_is_made_there(frame, tmp_path):
+    folder = tmp_path / "evals"
+    run = frame.run()
+    run["spec"]["output"] = {"uri": f"file://{folder}"}
+    defaults = Defaults("v", "e", local_root="")
+    runs = RunObserver(frame.cluster(run), Storage(frame.metrics()), Facts(lambda: "t"), defaults, Freshness())
+    seen = (await runs.observe(EvalRun.model_validate(run))).seen
+    assert not seen.storage.reachable
+    assert "not on this operator" in seen.storage.error
+    assert not folder.exists()
 
 
 async def test_an_object_that_is_too_large_is_not_read(folder):
