@@ -149,7 +149,7 @@ def shape(record):
     """Return verb, resource and subresource of a call, all discovery being one."""
     verb, _, rest = record.signature.partition(" ")
     parts = rest.split("/")
-    return (verb, parts[0], *parts[2:])
+    return (verb, parts[0], *(parts[2:] if parts[0] else ()))
 
 
 def plan_watches(reference, kinds):

@@ -17,6 +17,8 @@ LIVENESS = ("O1", "O4", "O5")
 TERMINATED = 0
 LOG_ALLOWED = re.compile(r"^(retry|resync failed|cannot list the kinds|event not posted|refused)$")
 """Warnings that name an API server's trouble; a bug says `bug`."""
+RETRIED = re.compile(r"^Request attempt #\d+/\d+ failed; will retry")
+"""What kopf says as an error of each answer that it bears."""
 
 
 @dataclass
@@ -142,7 +144,8 @@ def judge_log(plan, outcome):
 
 def is_allowed(line):
     """Tell whether a line above INFO is about the API server's trouble."""
-    return line.get("level") == "warning" and LOG_ALLOWED.match(line.get("event", ""))
+    said = line.get("event", "")
+    return RETRIED.match(said) or (line.get("level") == "warning" and LOG_ALLOWED.match(said))
 
 
 def may_exit(plan):
