@@ -36,6 +36,8 @@ async def probe(url: str, client: httpx.AsyncClient, timeout_seconds: float = PR
         if models.is_error:
             return Probe(False, error=f"/v1/models answered {models.status_code}")
         version = await _get(client, f"{root}/version", timeout_seconds)
+        if _may_pass(version.status_code):
+            return Probe(False, error=f"/version answered {version.status_code}")
         served = parse_models(parse_json(models.content))
         return Probe(True, served, "" if version.is_error else parse_version(parse_json(version.content)))
     except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, ValueError) as error:
@@ -86,6 +88,11 @@ async def read_progress(
         return None if answer.is_error else parse_progress(answer.text)
     except (httpx.HTTPError, httpx.InvalidURL, TimeoutError):
         return None
+
+
+def _may_pass(code: int) -> bool:
+    # Runs' provenance names the version, and a server that is useful is asked for it never again.
+    return code == httpx.codes.TOO_MANY_REQUESTS or code >= httpx.codes.INTERNAL_SERVER_ERROR
 
 
 def parse_models(answer: Any) -> tuple[ServedModel, ...]:

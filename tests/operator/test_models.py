@@ -30,6 +30,7 @@ SERVED = (ServedModel("orchestrator", 4096),)
         pytest.param({}, Probe(True, SERVED, "0.33.0"), id="everything answers"),
         pytest.param({"/version": 404}, Probe(True, SERVED, ""), id="an old server has no version"),
         pytest.param({"/health": 503}, Probe(False, error="/health answered 503"), id="the engine is dead"),
+        pytest.param({"/version": 503}, Probe(False, error="/version answered 503"), id="its version comes later"),
         pytest.param({"/v1/models": 500}, Probe(False, error="/v1/models answered 500"), id="models fail"),
         pytest.param(
             {"/v1/models": {"text": "<html>"}}, Probe(False, error="no usable answer: JSONDecodeError"), id="no JSON"
