@@ -19,6 +19,8 @@ LOG_ALLOWED = re.compile(r"^(retry|resync failed|cannot list the kinds|event not
 """Warnings that name an API server's trouble; a bug says `bug`."""
 RETRIED = re.compile(r"^Request attempt #\d+/\d+ failed; will retry")
 """What kopf says as an error of each answer that it bears."""
+DEATH = re.compile(r"^a part of the operator died$|^(Watcher for|Multidimensional multitasker) .*has failed")
+"""Last words of an operator whose watch cannot go on."""
 
 
 @dataclass
@@ -132,7 +134,8 @@ def has_moved(last, status):
 
 def judge_log(plan, outcome):
     """O6: nothing that the operator did not expect, and no end that nobody asked for."""
-    bad = [line for line in outcome.logs if line.get("level") not in ("debug", "info") and not is_allowed(line)]
+    loud = [line for line in outcome.logs if line.get("level") not in ("debug", "info") and not is_allowed(line)]
+    bad = [line for line in loud if not (may_exit(plan) and DEATH.search(line.get("event", "")))]
     found = [f"O6 {line.get('event')}: {str(line.get('exception') or line)[-300:]}" for line in bad[:SHOWN]]
     unasked, [last] = outcome.codes[:-1], outcome.codes[-1:] or [TERMINATED]
     if unasked and not may_exit(plan):

@@ -136,8 +136,8 @@ class Proxy:
         async with self._upstream.watch(asked.path, query, asked.headers) as source:
             self._journal.record(asked, source.status, faults)
             response = web.StreamResponse(status=source.status, headers=passed_on(source.headers))
-            await response.prepare(request)
             try:
+                await response.prepare(request)
                 async with asyncio.timeout(cuts[0].arguments["seconds"] if cuts else None):
                     await self._pass_on(asked.call.resource, source, response)
             except TimeoutError:
