@@ -15,6 +15,7 @@ from toolorch_evaluator.cli.display import open_display, render_end, render_scor
 from toolorch_evaluator.cli.documents import RunDocuments, load_run
 from toolorch_evaluator.cli.errors import GateBreachedError, RunFailedError
 from toolorch_evaluator.cli.identity import identified, run_uid, scaled
+from toolorch_evaluator.cli.lines import say
 from toolorch_evaluator.cli.machine import furnish, point_elsewhere
 from toolorch_evaluator.cli.notes import answering, notes_folder, read_notes
 from toolorch_evaluator.cli.reuse import KeptServers
@@ -48,7 +49,7 @@ async def carry_out(request: Request, scratch: Path, out: Console, err: Console)
     finally:
         display.close()
     for line in _describe_end(outcome):
-        out.print(line, markup=False, highlight=False, soft_wrap=True)
+        say(out, line)
     if not is_true(outcome.run.status.conditions, RunCondition.COMPLETE):
         raise RunFailedError(f"{outcome.run.metadata.name} failed: {outcome.run.status.reason}")
     gate = find_condition(outcome.run.status.conditions, RunCondition.GATE_PASSED)

@@ -16,8 +16,10 @@ import typer
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from toolorch_api.shard import GateOutcome
+from toolorch_evaluator.cli import lines
 from toolorch_evaluator.cli.ends import foreseen
 from toolorch_evaluator.cli.errors import BadInputError, CommandExit
 from toolorch_evaluator.cli.stored import as_path, find_run
@@ -54,7 +56,7 @@ async def compare_runs(request: CompareRequest, open_folder: OpenFolder, out: Co
     if request.as_json:
         gate = {} if outcome is None else {"gate": outcome.model_dump(mode="json", by_alias=True)}
         document = {"a": before_uri, "b": after_uri, **comparison_document(comparison), **gate}
-        out.print(json.dumps(document, ensure_ascii=False, indent=1), markup=False, highlight=False, soft_wrap=True)
+        lines.say(out, json.dumps(document, ensure_ascii=False, indent=1))
     else:
         _print(comparison, (before_uri, after_uri), outcome, out)
     return CommandExit.BREACHED if outcome is not None and outcome.passed is False else 0
@@ -90,7 +92,7 @@ async def _read(text: str, output: Path, open_folder: OpenFolder) -> tuple[str, 
 
 def _print(comparison: Comparison, uris: tuple[str, str], outcome: GateOutcome | None, out: Console) -> None:
     def say(line: str) -> None:
-        out.print(line, markup=False, highlight=False, soft_wrap=True)
+        lines.say(out, line)
 
     for letter, uri in zip("AB", uris, strict=True):
         say(f"{letter}  {as_path(uri) or uri}")
@@ -114,5 +116,5 @@ def _table(comparison: Comparison) -> Table:
     for name in ("tasks", "units", "A", "B", "points", "95 % interval", "lost", "gained"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in show_rows(comparison):
-        table.add_row(*map(str, row.values()))
+        table.add_row(*(Text(lines.plain(str(cell))) for cell in row.values()))
     return table

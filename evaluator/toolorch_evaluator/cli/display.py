@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from toolorch_api.conditions import RunCondition, Truth, find_condition
 from toolorch_api.crd import POOL_COLUMNS, RUN_COLUMNS
 from toolorch_api.evalrun import EvalRun
+from toolorch_evaluator.cli.lines import plain, say
 from toolorch_evaluator.cli.score_lines import describe_score
 from toolorch_evaluator.cli.table import render_table
 
@@ -49,7 +50,7 @@ class PlainDisplay:
 
     def say(self, line: str) -> None:
         """Print a line."""
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+        say(self._console, line)
 
     def show(self, run: EvalRun) -> None:
         """Print how far the run is, when it has moved and the last time is long enough ago."""
@@ -81,7 +82,7 @@ class LiveDisplay:
 
     def say(self, line: str) -> None:
         """Print a line above the bar."""
-        self._progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        say(self._progress.console, line)
 
     def show(self, run: EvalRun) -> None:
         """Move the bar."""
@@ -89,7 +90,7 @@ class LiveDisplay:
         self._progress.update(
             self._task,
             description=run.metadata.name,
-            text=describe(run),
+            text=plain(describe(run)),
             completed=units.done,
             total=units.total or None,
         )

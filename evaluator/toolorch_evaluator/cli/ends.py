@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 import typer
 
 from toolorch_evaluator.cli.errors import BadInputError, CommandExit, GateBreachedError, RunFailedError
+from toolorch_evaluator.cli.lines import plain
 
 
 @contextmanager
@@ -33,7 +34,7 @@ def foreseen(after: str = "the same command resumes the run") -> Iterator[None]:
 
 def _end(code: CommandExit, *sentences: str) -> NoReturn:
     for sentence in sentences:
-        print(f"toolorch: {sentence}", file=sys.stderr)
+        print(plain(f"toolorch: {sentence}"), file=sys.stderr)
     raise typer.Exit(code)
 
 

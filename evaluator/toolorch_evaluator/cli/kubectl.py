@@ -9,6 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from toolorch_api.foreign_json import parse_json
+from toolorch_evaluator.cli.lines import plain, plain_json
+
 Objects = list[dict[str, Any]]
 
 # kubectl itself would wait for an unreachable cluster for minutes.
@@ -42,7 +45,7 @@ class Kubectl:
         if code:
             raise _explain(kinds, said)
         try:
-            return list(json.loads(out)["items"])
+            return list(plain_json(parse_json(out)["items"]))
         except (ValueError, KeyError, TypeError):
             raise UnreadableError(f"kubectl answered for {kinds} with something other than a list") from None
 
@@ -80,7 +83,7 @@ class Kubectl:
             if process.returncode is None:
                 process.kill()
                 await process.wait()
-        return process.returncode or 0, out, said.decode("utf-8", "replace")
+        return process.returncode or 0, out, plain(said.decode("utf-8", "replace"))
 
 
 def _explain(kinds: str, said: str) -> UnreadableError:

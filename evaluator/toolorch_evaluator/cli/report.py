@@ -17,6 +17,7 @@ from toolorch_api.evalrun_limits import Retry
 from toolorch_evaluator.cli.compare import OpenFolder, open_patiently
 from toolorch_evaluator.cli.ends import foreseen
 from toolorch_evaluator.cli.errors import BadInputError
+from toolorch_evaluator.cli.lines import plain, say
 from toolorch_evaluator.cli.stored import find_run
 from toolorch_evaluator.exits import StepError, leave
 from toolorch_evaluator.results import Results
@@ -57,15 +58,10 @@ async def _print(uri: str, results: Results, out: Console) -> None:
     body = await results.get(MARKDOWN_KEY)
     if body is None:
         raise ValueError("it has no report yet: one is written when the run has ended")
-    text = body.decode()
+    text = plain(body.decode())
     # A terminal gets it set, whoever reads on gets it as it is.
     out.print(Markdown(text) if out.is_terminal else text, markup=False, highlight=False, soft_wrap=not out.is_terminal)
     say(out, f"report.html: {uri}/report/report.html")
-
-
-def say(out: Console, line: str) -> None:
-    """Print a line as it is: a path that is broken in two cannot be copied."""
-    out.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 async def _copy(results: Results, folder: Path) -> int:

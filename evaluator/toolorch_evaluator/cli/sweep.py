@@ -13,6 +13,7 @@ from toolorch_api.conditions import RunCondition, Truth, find_condition, is_true
 from toolorch_evaluator.cli.errors import BadInputError, GateBreachedError, RunFailedError
 from toolorch_evaluator.cli.folder import write_whole
 from toolorch_evaluator.cli.kubectl import Kubectl
+from toolorch_evaluator.cli.lines import say
 from toolorch_evaluator.cli.sweep_cluster import apply_runs
 from toolorch_evaluator.cli.sweep_documents import load_sweep
 from toolorch_evaluator.cli.sweep_local import LocalSweep, run_here
@@ -50,7 +51,7 @@ async def carry_out(request: SweepRequest, scratch: Path, out: Console, err: Con
         here = LocalSweep(request.output, request.endpoints, request.api_keys, scratch)
         rows = await run_here(documents, here, err)
     for line in render_sweep(list(documents.sweep.matrix), rows):
-        out.print(line, markup=False, highlight=False, soft_wrap=True)
+        say(out, line)
     if request.csv is not None:
         _write_csv(request.csv, render_csv(list(documents.sweep.matrix), rows))
     _judge(rows, is_local)

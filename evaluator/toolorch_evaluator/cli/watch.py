@@ -19,6 +19,7 @@ from toolorch_api.conditions import RunCondition, is_true
 from toolorch_api.meta import API_VERSION, GROUP, LABEL_KIND, LABEL_NAME
 from toolorch_evaluator.cli.errors import BadInputError, RunFailedError
 from toolorch_evaluator.cli.kubectl import Kubectl, Objects, UnreadableError
+from toolorch_evaluator.cli.lines import say
 from toolorch_evaluator.cli.pace import Observation, observe, per_minute
 from toolorch_evaluator.cli.sight import Sight, parse_events, parse_pools, parse_run, parse_shards
 from toolorch_evaluator.cli.watch_table import render, render_end, tell_changes
@@ -68,7 +69,7 @@ class Watch:
     def say(self, lines: Iterable[str]) -> None:
         """Print lines as they are."""
         for line in lines:
-            self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+            say(self.console, line)
 
 
 async def watch_run(

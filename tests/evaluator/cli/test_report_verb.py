@@ -87,6 +87,16 @@ async def test_a_report_is_printed_as_it_was_written_and_copied_whole(stored, re
     assert (tmp_path / "copy/charts/score.png").read_bytes() == b"png"
 
 
+@pytest.mark.parametrize("terminal", [False, True])
+async def test_a_report_does_not_command_the_terminal(stored, terminal):
+    (stored / "report").mkdir()
+    (stored / "report/report.md").write_text("# old\n\n| cause |\n|---|\n| \x1b]0;owned\x07 |\n")
+    out = io.StringIO()
+    console = Console(file=out, width=80, force_terminal=terminal, color_system=None)
+    await show_report(ReportRequest("old", stored.parent), lambda uri: Results(open_store(uri)), console)
+    assert "?]0;owned?" in out.getvalue()
+
+
 async def test_a_run_that_is_not_there_is_a_sentence(tmp_path):
     with pytest.raises(BadInputError, match="there is no run nobody"):
         await show_report(ReportRequest("nobody", tmp_path), lambda uri: Results(open_store(uri)), Console())

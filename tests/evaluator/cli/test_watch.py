@@ -125,6 +125,24 @@ async def test_a_terminal_gets_the_table_anew_in_its_place(cluster):
     assert printed.index(" 0/10") < printed.index("\x1b[1A") < printed.index("10/10")
 
 
+@pytest.mark.parametrize("terminal", [False, True])
+async def test_what_a_server_or_a_pod_said_does_not_command_the_terminal(cluster, terminal):
+    """Such as to change its title, to answer as if the user had typed, or to write over other lines."""
+    evil = "\x1b]0;owned\x07\x1b[2J\x9b6n\u202emr"
+    about = {"involvedObject": {"kind": "EvalRun", "name": "smoke"}, "reason": evil, "message": evil, "type": "Normal"}
+    about["lastTimestamp"] = "2026-01-01T11:59:00Z"
+    run = cluster.run(done=10, reason=evil, ends=[*COMPLETE, ("Stalled", "True", "InvalidSpec")])
+    run["status"]["conditions"][-1]["message"] = evil
+    cluster.show(run, events=[{"metadata": {"name": "e"}, **about}])
+    printed = await cluster.watch(terminal=terminal)
+    assert "?]0;owned??[2J" in printed
+    assert not [each for each in ("\x1b]", "\x1b[2J", "\x07", "\x9b", "\u202e") if each in printed]
+    cluster.fail("evalruns", f"error: {evil}")
+    with pytest.raises(BadInputError) as refusal:
+        await cluster.watch(terminal=terminal)
+    assert "\x1b" not in str(refusal.value)
+
+
 @pytest.mark.parametrize(
     ("kind", "words", "sentence"),
     [
