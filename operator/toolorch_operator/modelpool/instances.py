@@ -47,6 +47,11 @@ class Replica:
     keeps: bool = False
     """Its Deployment stays as it is for now."""
 
+    @property
+    def needs_slot(self) -> bool:
+        """Whether its pod may go on with a slot only: it has yet to measure its memory, and does so now."""
+        return not self.proven and self.state not in (InstanceState.NOT_USEFUL, InstanceState.PENDING)
+
 
 def instance_names(pool: ModelPool, count: int | None = None) -> list[str]:
     """Return the names of `count` replicas, or of those that the spec asks for; an external pool has none."""

@@ -22,7 +22,6 @@ from toolorch_operator.modelpool.instances import (
     why_no_pod,
 )
 from toolorch_operator.modelpool.observed import ObservedPool, Probe, StartView
-from toolorch_operator.modelpool.pods import PodView
 from toolorch_operator.modelpool.slots import grant, is_settling, without_nodes
 from toolorch_operator.modelpool.targets import proof
 
@@ -56,7 +55,7 @@ def advance(pool: ModelPool, observed: ObservedPool, names: Sequence[str], gates
             service_url(pool, name),
             PENDING,
             pods.get(name),
-            _probe(pods.get(name), observed.probes.get(name)),
+            observed.probes.get(name) if name in pods and pods[name].ready else None,
             is_going=name in going,
             is_outdated=name in pods and pods[name].template != gates.template,
         )
@@ -85,10 +84,6 @@ def start_views(pool: ModelPool, observed: ObservedPool, replicas: Sequence[Repl
     return [*_others(observed, now), *(own if observed.cluster.placement is not None else without_nodes(own))]
 
 
-def _probe(pod: PodView | None, probe: Probe | None) -> Probe | None:
-    return probe if pod is not None and pod.ready else None
-
-
 def _seat(pool: ModelPool, observed: ObservedPool, replica: Replica) -> Replica:
     """Find the replica's node: its pod's, else the one that placement chose."""
     if replica.pod is not None and replica.pod.node:
@@ -110,8 +105,10 @@ def _aim(pool: ModelPool, observed: ObservedPool, replica: Replica, before: Inst
             return replace(replica, state=PENDING, since=before.since, runs=True)
         return _aim_without_pod(replica, before, gates, timedelta(seconds=pool.spec.startup.settle_seconds))
     known = proof(pool, pod)
-    state = _state(pool, replica, gates, has_passed=before is not None and before.proven == known)
-    proven = known if state is READY else ""
+    has_passed = before is not None and before.proven == known
+    state = _state(pool, replica, gates, has_passed=has_passed)
+    # That it does not answer for a moment takes nothing back: it would have to start anew.
+    proven = known if state is READY or (has_passed and state is not CRASHED) else ""
     since = before.since if before is not None and before.state is state else gates.moment
     keeps = state is READY and replica.is_outdated and gates.is_deferred
     return replace(replica, state=state, proven=proven, since=since, keeps=keeps)
@@ -185,7 +182,7 @@ def _settle(replica: Replica, is_granted: bool) -> Replica:
         # The kubelet starts it anew where it is, unless the ladder has other settings for it, or its engine hangs.
         return replace(replica, runs=not replica.is_outdated and not replica.pod.ready)
     if replica.pod is not None:
-        may_go_on = not replica.is_outdated and (is_granted or replica.state in (NOT_USEFUL, PENDING))
+        may_go_on = not replica.is_outdated and (is_granted or not replica.needs_slot)
         return replace(replica, runs=True) if may_go_on else replace(replica, state=WAITING)
     if replica.state is PENDING or (replica.is_going and replica.state is not STARTING):
         return replica

@@ -6,7 +6,7 @@ import pytest
 
 from toolorch_api.modelpool_status import InstanceState, ModelPoolStatus
 from toolorch_operator.modelpool.fetch.legs import FetchPlan
-from toolorch_operator.modelpool.observed import ClusterView, ObservedPool, StartView
+from toolorch_operator.modelpool.observed import ClusterView, ObservedPool, Probe, ServedModel, StartView
 from toolorch_operator.modelpool.pods import PodView, Termination
 from toolorch_operator.modelpool.rollout import describe_deferral, is_forced, template_hash
 from toolorch_operator.modelpool.stages import Gates, advance
@@ -35,7 +35,7 @@ def roll(pool_of, noon):
                 "name": p.instance,
                 "state": STATES[look][1],
                 "since": noon - timedelta(minutes=1),
-                "proven": proof(pool, p),
+                "proven": proof(pool, p) if STATES[look][1] is READY else "",
             }
             for p, (_, look, *_) in zip(pods, replicas, strict=True)
         ]
@@ -160,3 +160,24 @@ def test_a_replica_goes_on_while_its_earlier_pod_goes(pool_of, noon, state, othe
     )
     [replica] = advance(pool, observed, ["p-0"], Gates(noon, 600, FetchPlan(), template="new"))
     assert describe(replica) == step
+
+
+@pytest.mark.parametrize(
+    ("look", "probe", "state"),
+    [
+        pytest.param(UP, Probe(False, error="no answer"), "NotUseful", id="it answers nobody for a moment"),
+        pytest.param({}, None, STARTING, id="it is not ready for a moment"),
+        pytest.param(UP, Probe(True, (ServedModel("p"),)), READY, id="it answers again"),
+    ],
+)
+def test_a_server_that_has_passed_needs_neither_slot_nor_exam_though_another_starts_where(
+    pool_of, noon, look, probe, state
+):
+    pod = PodView("a", "uid-a", "p-0", node="node-a", phase="Running", template="new", **look)
+    known = {"name": "p-0", "state": "NotUseful", "proven": proof(pool_of("p"), pod), "since": noon}
+    pool = pool_of("p", status={"instances": [known]})
+    starts = [StartView("evals/q-0", "node-a", STARTING, noon - timedelta(minutes=1))]
+    probes = {} if probe is None else {"p-0": probe}
+    observed = ObservedPool(pods=[pod], probes=probes, cluster=ClusterView(Placement(), starts))
+    [replica] = advance(pool, observed, ["p-0"], Gates(noon, 600, FetchPlan(), template="new"))
+    assert (replica.state, replica.runs, replica.proven) == (state, True, known["proven"])
