@@ -2,16 +2,20 @@
 
 It saves requests and decides nothing: what is kept is what the API server itself answered, never a watch event's body.
 An event marks what it is about, and that is read again; so is all of it after a write of a child, an error, a resync,
-and in time by itself, since an event can be lost.
+and in time by itself, since an event can be lost. It is kept packed: as a dict an object takes twenty times the memory,
+and around the pools and runs of a large cluster there are tens of thousands.
 """
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Awaitable, Callable
+import zlib
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
+from toolorch_operator.glances import view_of
 from toolorch_operator.owner import Key
 from toolorch_operator.resources import JOBS, PODS, Objects, Resource
 
@@ -19,6 +23,9 @@ WORK_AGE = 60.0
 """Seconds that Jobs and pods are believed without an event: so long a lost one holds up a run."""
 OTHER_AGE = 300.0
 """Seconds for the rest, which changes seldom, and which a resync reads as often."""
+
+_FAST = 1
+"""zlib's level: objects of one owner are so alike that the slower ones hardly gain."""
 
 T = TypeVar("T")
 Part = tuple[Resource, str, str]
@@ -35,16 +42,26 @@ class Reader(Protocol):
         """Return all objects of a namespace that a label selector selects."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """One answer, when it was asked for, and how its reader's brain sees each object in it, by name."""
+
+    began: float
+    packed: bytes
+    views: Mapping[str, object]
+
+
 @dataclass(slots=True)
 class Surroundings:
     """What one object's looks have read; a reading that is under way when it is marked is used once and not kept."""
 
+    kind: str
     uid: str
     reader: Reader
     clock: Callable[[], float]
     asked: Callable[[Part], None] = lambda part: None
     """Told of each object that is read by its name."""
-    _kept: dict[Part, tuple[float, Any]] = field(default_factory=dict)
+    _kept: dict[Part, _Kept] = field(default_factory=dict)
     _under_way: dict[Part, object] = field(default_factory=dict)
 
     async def get(self, resource: Resource, namespace: str, name: str) -> dict[str, Any] | None:
@@ -69,28 +86,41 @@ class Surroundings:
         self._kept.pop(part, None)
         self._under_way.pop(part, None)
 
-    def find(self, resource: Resource, namespace: str, name: str) -> dict[str, Any] | None:
-        """Return an object as it was last read; None where it was not there, was not read, or is to be read again."""
-        for (of, place, _), (_, value) in self._kept.items():
-            if (of, place) == (resource, namespace):
-                for item in value if isinstance(value, list) else (value,):
-                    if item["metadata"]["name"] == name:
-                        found: dict[str, Any] = item
-                        return found
+    def find(self, resource: Resource, namespace: str, name: str) -> object | None:
+        """Return how the brain sees an object as last read; None where it does not, or it is to be read again."""
+        for (of, place, _), kept in self._kept.items():
+            if (of, place) == (resource, namespace) and name in kept.views:
+                return kept.views[name]
         return None
 
     async def _read(self, part: Part, fetch: Callable[[], Awaitable[T]]) -> T:
         began, held = self.clock(), self._kept.get(part)
-        if held is not None and began - held[0] < (WORK_AGE if part[0] in (JOBS, PODS) else OTHER_AGE):
-            value: T = held[1]
-            return value
+        if held is not None and began - held.began < (WORK_AGE if part[0] in (JOBS, PODS) else OTHER_AGE):
+            unpacked: T = json.loads(zlib.decompress(held.packed))
+            return unpacked
         token = self._under_way[part] = object()
         value = await fetch()
         if self._under_way.get(part) is token:
             del self._under_way[part]
             if value is not None:
-                self._kept[part] = (began, value)
+                self._kept[part] = self._keep(began, part[0], value)
         return value
+
+    def _keep(self, began: float, resource: Resource, value: Any) -> _Kept:
+        objects = value if isinstance(value, list) else [value]
+        seen = ((raw, view_of(self.kind, resource.kind, raw)) for raw in objects)
+        views = {raw["metadata"]["name"]: view for raw, view in seen if view is not None}
+        slim = [_without_managers(raw) for raw in objects]
+        text = json.dumps(slim if isinstance(value, list) else slim[0], separators=(",", ":"))
+        return _Kept(began, zlib.compress(text.encode(), _FAST), views)
+
+
+def _without_managers(raw: Any) -> Any:
+    """Return an object without who owns which of its fields: a third of it, and nobody here asks."""
+    match raw:
+        case {"metadata": {"managedFields": _, **meta}}:
+            return {**raw, "metadata": meta}
+    return raw
 
 
 class Freshness:
@@ -106,7 +136,9 @@ class Freshness:
         """Return what is known around an object; nothing is taken over from an earlier one of its name."""
         held = self._around.get(key)
         if held is None or held.uid != uid:
-            held = self._around[key] = Surroundings(uid, reader, self._clock, lambda part: self._note(key, part))
+            held = self._around[key] = Surroundings(
+                key.kind, uid, reader, self._clock, lambda part: self._note(key, part)
+            )
         return held
 
     def _note(self, key: Key, part: Part) -> None:
@@ -127,8 +159,8 @@ class Freshness:
         """Return the objects that have asked for an object by its name."""
         return self._readers.get(part, set())
 
-    def find(self, key: Key, resource: Resource, namespace: str, name: str) -> dict[str, Any] | None:
-        """Return an object around another as it was last read; None where that is not known, or no longer."""
+    def find(self, key: Key, resource: Resource, namespace: str, name: str) -> object | None:
+        """Return how an object's brain sees another as it was last read; None where that is not known, or no longer."""
         return self._around[key].find(resource, namespace, name) if key in self._around else None
 
     def mark_all(self) -> None:

@@ -31,13 +31,16 @@ class Glance:
     """Whether the object has ended; None: nobody can tell."""
 
 
-def glance(reader: str, body: Mapping[str, Any], type_: str | None, known: Mapping[str, Any] | None) -> Glance:
-    """Return what an event shows to the brain of a kind; `known` is the object as last read, None: it was not."""
-    parse = VIEWS.get((reader, str(body.get("kind", ""))))
-    if parse is None or type_ == "DELETED":
-        return Glance()
+def view_of(reader: str, kind: str, raw: Mapping[str, Any]) -> object | None:
+    """Return how the brain of a kind sees an object of another; None where it reads more than a view, or cannot."""
+    parse = VIEWS.get((reader, kind))
     try:
-        view = parse(body)
-        return Glance(known is None or parse(known) != view, getattr(view, "has_ended", None))
+        return parse(raw) if parse is not None else None
     except (ValueError, TypeError, KeyError, AttributeError):
-        return Glance()
+        return None
+
+
+def glance(reader: str, body: Mapping[str, Any], type_: str | None, known: object | None) -> Glance:
+    """Return what an event shows to the brain of a kind; `known` is its view of the last one read, None: none."""
+    view = None if type_ == "DELETED" else view_of(reader, str(body.get("kind", "")), body)
+    return Glance(known != view, getattr(view, "has_ended", None)) if view is not None else Glance()

@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import kopf
+from kopf._core.reactor.inventory import ResourceMemories
 
 from toolorch_operator.credentials import Credentials
 from toolorch_operator.resources import CHILDREN, MANAGED_SELECTOR, OWNERS, Resource
@@ -36,6 +37,14 @@ class _NothingRemembered(kopf.DiffBaseStorage):
 
     def store(self, **_: Any) -> None:
         """Store nothing."""
+
+
+class NoMemories(ResourceMemories):
+    """What kopf remembers of each object for handlers that span events. None here does, and objects are many."""
+
+    async def recall(self, raw_body: Any, *, ephemeral: bool = False, **more: Any) -> Any:
+        """Return a memory that lasts for one event."""
+        return await super().recall(raw_body, ephemeral=True, **more)
 
 
 def build_registry(
@@ -104,6 +113,7 @@ async def run_watch(
     tasks = await kopf.spawn_tasks(
         registry=registry,
         settings=build_settings(),
+        memories=NoMemories(),
         clusterwide=not namespace,
         namespaces=[namespace] if namespace else (),
         stop_flag=stop,

@@ -22,14 +22,16 @@ STALL_SECONDS = 180.0
 """No step of an engine takes so long, not even the prefill of the longest context."""
 PROGRESS_SECONDS = 10.0
 """Between two looks at a server's counters: a stall is seen soon after its limit, at the price of one small GET."""
+LOOKS_PER_SECOND = 20
+"""Over all servers: each look costs milliseconds, so that where there are thousands a stall is seen minutes later."""
 UNASKED_SECONDS = 900.0
 """Every pool is looked at again within 300 s; one that was not for three times as long is gone."""
 _AFTER_BUG_SECONDS = 60.0
 
 log = structlog.get_logger("prober")
 
-_Name = tuple[Key, str, str]
-"""Owner, target key and identity of a server's start."""
+_Name = tuple[str, str]
+"""Target key and identity of a server's start."""
 
 
 class _Unwanted(Exception):  # noqa: N818 - no error: nobody wants to know any more
@@ -64,6 +66,7 @@ class Prober:
         wake: Callable[[Key], None],
         *,
         stall_seconds: float = STALL_SECONDS,
+        looks_per_second: float = LOOKS_PER_SECOND,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._client = client
@@ -71,16 +74,18 @@ class Prober:
         self._clock = clock
         self._wake = wake
         self._stall_seconds = stall_seconds
+        self._looks_per_second = looks_per_second
         self._sleep = sleep
         self._exams = asyncio.Semaphore(EXAMS_AT_ONCE)
-        self._watches: dict[_Name, _Watch] = {}
+        self._watches: dict[Key, dict[_Name, _Watch]] = {}
+        self._count = 0
 
     def answers(self, owner: Key, namespace: str, targets: Sequence[ProbeTarget]) -> Mapping[str, Probe]:
         """Return what is known of an owner's servers, by target key, and have the rest asked; others are forgotten."""
-        wanted = {(owner, t.key, t.identity): t for t in targets}
-        for name in [n for n in self._watches if n[0] == owner and n not in wanted]:
-            self._drop(name)
-        watches = [self._watch(name, namespace, target) for name, target in wanted.items()]
+        wanted = {(t.key, t.identity): t for t in targets}
+        for name in self._watches.get(owner, {}).keys() - wanted.keys():
+            self._drop(owner, name)
+        watches = [self._watch(owner, name, namespace, target) for name, target in wanted.items()]
         return {w.target.key: w.probe for w in watches if w.probe is not None}
 
     def forget(self, owner: Key) -> None:
@@ -89,27 +94,35 @@ class Prober:
 
     async def close(self) -> None:
         """Ask nobody any more, and wait until that is so."""
-        tasks = [w.task for w in self._watches.values() if w.task is not None]
-        for name in list(self._watches):
-            self._drop(name)
+        names = [(owner, name) for owner, watches in self._watches.items() for name in watches]
+        tasks = [task for owner, name in names if (task := self._watches[owner][name].task) is not None]
+        for owner, name in names:
+            self._drop(owner, name)
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _watch(self, name: _Name, namespace: str, target: ProbeTarget) -> _Watch:
+    def _watch(self, owner: Key, name: _Name, namespace: str, target: ProbeTarget) -> _Watch:
         """Return the watch over a server, a new one where there is none or the question has changed."""
-        watch = self._watches.get(name)
+        watch = self._watches.get(owner, {}).get(name)
         if watch is None or is_other_question(watch.target, target, watch.probe):
-            self._drop(name)
+            self._drop(owner, name)
             url, door = target.url, self._client
             if self._tunnel is not None and not target.external:
                 url, door = tunnel_url(namespace, target.key), self._tunnel
-            watch = self._watches[name] = _Watch(name[0], url, door, target, self._clock())
+            watch = _Watch(owner, url, door, target, self._clock())
+            self._watches.setdefault(owner, {})[name] = watch
+            self._count += 1
             watch.task = asyncio.create_task(self._run(name, watch), name=f"probe {target.key}")
         watch.asked = self._clock()
         return watch
 
-    def _drop(self, name: _Name) -> None:
-        watch = self._watches.pop(name, None)
-        if watch is not None and watch.task is not None:
+    def _drop(self, owner: Key, name: _Name) -> None:
+        watch = self._watches.get(owner, {}).pop(name, None)
+        if watch is None:
+            return
+        self._count -= 1
+        if not self._watches[owner]:
+            del self._watches[owner]
+        if watch.task is not None:
             watch.task.cancel()
 
     async def _run(self, name: _Name, watch: _Watch) -> None:
@@ -118,8 +131,9 @@ class Prober:
                 await self._follow(watch)
             except _Unwanted:
                 # Only its own entry: another watch may have the name by now.
-                if self._watches.get(name) is watch:
-                    del self._watches[name]
+                if self._watches.get(watch.owner, {}).get(name) is watch:
+                    watch.task = None
+                    self._drop(watch.owner, name)
                 return
             except Exception:  # a bug with one server must not end the watch over it
                 log.exception("bug", server=watch.target.key)
@@ -133,7 +147,7 @@ class Prober:
             failures += 1
         note: ProgressNote | None = None
         while True:
-            await self._pause(watch, PROGRESS_SECONDS)
+            await self._pause(watch, max(PROGRESS_SECONDS, self._count / self._looks_per_second))
             note = await self._look(watch, note)
 
     async def _pause(self, watch: _Watch, seconds: float) -> None:

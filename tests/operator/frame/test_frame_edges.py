@@ -10,7 +10,7 @@ import pytest
 
 from toolorch_operator.credentials import Credentials
 from toolorch_operator.errors import Unavailable
-from toolorch_operator.handlers import build_registry, build_settings
+from toolorch_operator.handlers import NoMemories, build_registry, build_settings
 from toolorch_operator.lifecycle import add_all
 from toolorch_operator.modelpool.observed import Probe, ServedModel
 from toolorch_operator.models import probe
@@ -133,6 +133,13 @@ def test_kopf_is_told_to_watch_and_nothing_else():
     assert settings.peering.standalone
     assert settings.scanning.disabled
     assert not settings.posting.enabled
+
+
+async def test_kopf_remembers_nothing_of_the_objects_that_it_has_seen():
+    memories = NoMemories()
+    assert (await memories.recall({"metadata": {"uid": "u"}}, noticed_by_listing=True)).noticed_by_listing
+    assert list(memories.iter_all_memories()) == []
+    await memories.forget({"metadata": {"uid": "u"}})
 
 
 async def test_probes_and_metrics_are_served(frame):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tracemalloc
 
 import pytest
 
@@ -12,7 +13,7 @@ from toolorch_operator.observation import Observation
 from toolorch_operator.owner import Key
 from toolorch_operator.plan import Plan, Ref
 from toolorch_operator.reconcile import Brain, World, reconcile
-from toolorch_operator.resources import CONFIG_MAPS, JOBS, MODEL_POOLS, PODS, SECRETS
+from toolorch_operator.resources import CONFIG_MAPS, DEPLOYMENTS, JOBS, MODEL_POOLS, PODS, SECRETS
 
 POOL = Key("ModelPool", "default", "pool")
 OTHER = Key("ModelPool", "default", "other")
@@ -58,6 +59,45 @@ async def test_what_was_read_is_not_asked_for_again(kept):
     near = freshness.around(POOL, "uid", reader)
     assert [await near.list(PODS, "default", "a") for _ in range(3)] == [[1]] * 3
     assert [await near.get(SECRETS, "default", "s") for _ in range(3)] == [{"answer": 2}] * 3
+
+
+class Fixed:
+    """Answers with these objects."""
+
+    def __init__(self, *items):
+        self.items = items
+
+    async def list(self, resource, namespace="", selector="", fields=""):
+        return list(self.items)
+
+
+async def test_what_was_read_comes_back_whole_but_for_who_manages_its_fields():
+    item = {"metadata": {"name": "p", "labels": {"k": "v"}}, "spec": {"a": [1, None, "ä", {}]}}
+    managed = {**item, "metadata": {**item["metadata"], "managedFields": [{"manager": "m"}]}}
+    near = Freshness().around(POOL, "uid", Fixed(managed))
+    await near.list(PODS, "default", "")
+    (again,) = await near.list(PODS, "default", "")
+    assert again == item
+    again["spec"].clear()
+    assert await near.list(PODS, "default", "") == [item], "who reads it may change it"
+
+
+async def test_what_is_kept_of_many_children_takes_little_memory(frame):
+    template = {
+        "spec": {"containers": [{"name": "c", "env": [{"name": f"E{n}", "value": "v" * 20} for n in range(40)]}]}
+    }
+    children = [frame.child("Deployment", f"pool-{n}", spec={"template": template}) for n in range(8)]
+    near = Freshness().around(POOL, "uid", Fixed(*children))
+    await near.list(DEPLOYMENTS, "default", "")
+    tracemalloc.start()
+    first = await near.list(DEPLOYMENTS, "default", "")
+    near.mark()
+    before = tracemalloc.get_traced_memory()[0]
+    await near.list(DEPLOYMENTS, "default", "")
+    kept = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert len(first) == 8
+    assert kept < 10_000, "as dicts they are 150,000 bytes"
 
 
 @pytest.mark.parametrize(

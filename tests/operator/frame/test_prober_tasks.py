@@ -7,12 +7,13 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import httpx
+import pytest
 from structlog.testing import capture_logs
 
 from toolorch_api.pool_reasons import PoolReason
 from toolorch_operator.modelpool.observed import Exam, Probe, ProbeTarget, ServedModel
 from toolorch_operator.owner import Key
-from toolorch_operator.prober import EXAMS_AT_ONCE, Prober
+from toolorch_operator.prober import EXAMS_AT_ONCE, LOOKS_PER_SECOND, PROGRESS_SECONDS, Prober
 
 POOL, OTHER = Key("ModelPool", "evals", "pool"), Key("ModelPool", "evals", "other")
 EXAM = Exam("m", calls_tools=False, template_kwargs={}, timeout_seconds=20, label="pool")
@@ -105,11 +106,12 @@ class World:
 
 
 @asynccontextmanager
-async def world(*, through_tunnel=False):
+async def world(*, through_tunnel=False, looks_per_second=LOOKS_PER_SECOND):
     servers, time, woken = Servers(), Time(), []
     async with httpx.AsyncClient(transport=httpx.MockTransport(servers)) as client:
         tunnel = client if through_tunnel else None
-        prober = Prober(client, tunnel, time, woken.append, stall_seconds=60, sleep=time.sleep)
+        more = {"stall_seconds": 60, "looks_per_second": looks_per_second, "sleep": time.sleep}
+        prober = Prober(client, tunnel, time, woken.append, **more)
         try:
             yield World(prober, servers, time, woken)
         finally:
@@ -201,6 +203,31 @@ async def test_a_hang_wakes_the_owner_once_when_it_begins_and_once_when_it_ends(
         await w.time.advance(10)
         assert w.see(TARGET).stalled_seconds == 0
         assert len(w.woken) == 3
+
+
+@pytest.mark.parametrize(
+    ("servers", "pause"),
+    [pytest.param(2, PROGRESS_SECONDS, id="few, each often"), pytest.param(30, 60.0, id="many, each more seldom")],
+)
+async def test_all_servers_together_are_looked_at_so_many_times_a_second(servers, pause):
+    async with world(looks_per_second=0.5) as w:
+        targets = [replace(TARGET, key=f"pool-{n}", exam=None) for n in range(servers)]
+        w.see(*targets)
+        await w.time.advance(0)
+        for expected in (1, 2):
+            await w.time.advance(pause - 1)
+            assert w.servers.count("metrics") == (expected - 1) * servers
+            await w.time.advance(1)
+            assert w.servers.count("metrics") == expected * servers
+
+
+async def test_servers_that_are_gone_count_no_longer():
+    async with world(looks_per_second=0.5) as w:
+        w.see(*(replace(TARGET, key=f"pool-{n}", exam=None) for n in range(30)))
+        w.see(replace(TARGET, key="other-0", exam=None), owner=OTHER)
+        w.prober.forget(POOL)
+        await w.time.advance(PROGRESS_SECONDS)
+        assert w.servers.count("metrics") == 1
 
 
 async def test_an_external_server_is_asked_often_until_it_is_there_and_seldom_after():
