@@ -17,7 +17,7 @@ ACTIONS: Mapping[str, tuple[str, ...]] = {
     "PUT": (*ANYWHERE, "error_after", "reset_after", "conflict", "kill_after"),
     "GET": (*ANYWHERE, "truncate"),
     "LIST": (*ANYWHERE, "truncate", "hide_newest"),
-    "DELETE": ("slow_down", "reset_before", "skew", "error_after"),
+    "DELETE": ("slow_down", "reset_before", "skew", "error_after", "kill_after"),
 }
 """What is tried at which operation."""
 TIMES = {"slow_down": 3, "skew": 3}
@@ -67,11 +67,8 @@ def build_single(counts: Mapping[str, int], workload: str = "run") -> list[Stora
 
 def find_actions(signature: str) -> Iterator[str]:
     """Return what can happen to a signature's requests."""
-    who, operation, what = signature.split()
+    _, operation, what = signature.split()
     for action in ACTIONS[operation]:
-        # Nobody kills the operator here: it lives in this process.
-        if action.startswith("kill") and who == OPERATOR:
-            continue
         # A probe's key is fresh: that it cannot be made is an answer like any other.
         if action == "precondition" and what == "probe":
             continue

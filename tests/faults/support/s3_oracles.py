@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 
-from s3_plan import StoragePlan, name_kind
+from s3_plan import OPERATOR, StoragePlan, name_kind
 from s3_scene import SHARDS, UNITS, WIDTH
 from s3_server import SECRET
 from s3_world import Outcome
@@ -17,7 +17,8 @@ KILLED = -9
 
 def is_deadly(plan: StoragePlan) -> bool:
     """Whether a plan may cost a pod: it kills one, or storage is away for longer than one waits."""
-    return any(f.action.startswith("kill") or f.seconds > plan.patience for f in plan.faults)
+    kills = any(f.action.startswith("kill") and f.signature.split()[0] != OPERATOR for f in plan.faults)
+    return kills or any(f.seconds > plan.patience for f in plan.faults)
 
 
 def is_racy(plan: StoragePlan) -> bool:

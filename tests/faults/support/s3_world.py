@@ -9,7 +9,7 @@ import contextlib
 import json
 import shutil
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,18 +18,15 @@ import zstandard
 from s3_api import DictApi, Manifest
 from s3_jobs import End, Jobs
 from s3_models import Models, serve_models
+from s3_operator import Operator, has_report, has_verdict
 from s3_plan import OPERATOR, StoragePlan
 from s3_proxy import Seen, StorageProxy
-from s3_scene import FOLDER, KEY, NAME, UNITS, build_api, build_secret, build_world
+from s3_scene import FOLDER, NAME, UNITS, build_api, build_secret
 from s3_server import S3Server, serve_s3
 from s3_steps import Steps, open_steps
 
 from toolorch_api import evalrun
-from toolorch_operator.errors import EdgeError
-from toolorch_operator.reconcile import reconcile
 
-LONGEST_LOOK = 0.5
-"""Seconds; the operator's own looks are up to 60 s apart, and 5 s where storage is away."""
 LIMIT_SECONDS = 240.0
 """For one plan: far more than any takes by itself, since two cores may be everybody's."""
 
@@ -94,20 +91,22 @@ class StorageGround:
                 api, self.steps, proxy, home, environ, self.models.endpoints(name), plan.patience,
                 twins=2 if plan.workload == "twice" else 1,
             )  # fmt: skip
-            api.made, api.gone, proxy.kill = jobs.begin, jobs.stop, jobs.kill
+            api.made, api.gone = jobs.begin, jobs.stop
             early: list[str] = []
             api.on_status = lambda status: early.extend(find_early(status, bucket / FOLDER))
             troubles: list[str] = []
+            operator = Operator(api, troubles)
+            proxy.kill = lambda caller: operator.kill() if caller == OPERATOR else jobs.kill(caller)
             try:
                 async with asyncio.timeout(LIMIT_SECONDS):
-                    await operate(api, troubles, until=has_report if plan.workload == "report" else has_verdict)
+                    await operator.work(until=has_report if plan.workload == "report" else has_verdict)
                 settled = True
             except TimeoutError:
                 settled = False
             finally:
                 await jobs.close()
         status = api.objects[evalrun.KIND, NAME].get("status") or {}
-        if self._finished is None and not plan.faults:
+        if self._finished is None and plan == StoragePlan():
             self._finished = (bucket, status, api.objects["ConfigMap", f"{NAME}-input"])
         calls = self.models.calls.pop(name, Counter())
         objects = await asyncio.to_thread(read_folder, bucket / FOLDER)
@@ -133,33 +132,6 @@ async def open_ground(folder: Path) -> AsyncIterator[StorageGround]:
     (folder / "buckets").mkdir()
     async with serve_s3(folder / "buckets") as server, open_steps() as steps, serve_models() as models:
         yield StorageGround(server, steps, models, folder)
-
-
-async def operate(api: DictApi, troubles: list[str], until: Callable[[Manifest], bool]) -> None:
-    """Reconcile the run as the operator's queue does, until its status is as wanted."""
-    world = build_world(api)
-    while not until(api.objects[evalrun.KIND, NAME].get("status") or {}):
-        api.changed.clear()
-        try:
-            after = await reconcile(KEY, world)
-            seconds = LONGEST_LOOK if after is None else min(LONGEST_LOOK, after.total_seconds())
-        except EdgeError as error:
-            troubles.append(f"{error.reason}: {error}")
-            seconds = LONGEST_LOOK
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await api.changed.wait()
-        world.freshness.mark(KEY)
-
-
-def has_verdict(status: Manifest) -> bool:
-    """Whether the run is Complete or Failed."""
-    return any(c["type"] in ("Complete", "Failed") and c["status"] == "True" for c in status.get("conditions", []))
-
-
-def has_report(status: Manifest) -> bool:
-    """Whether it is decided that there is a report, or none."""
-    return any(c["type"] == "ReportReady" and c["status"] != "Unknown" for c in status.get("conditions", []))
 
 
 def find_early(status: Manifest, folder: Path) -> list[str]:
