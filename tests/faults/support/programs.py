@@ -9,8 +9,8 @@ import subprocess
 
 PR_SET_PDEATHSIG = 1
 """Linux: which signal a process gets when the one that started it ends, killed or not."""
-END_SECONDS = 10
-"""Seconds that a killed program may take to be gone: the kernel has all its memory to give back."""
+END_SECONDS = 60
+"""Seconds that a killed program may take to be gone: the kernel has its memory to give back, and others to serve."""
 
 libc = ctypes.CDLL(None)
 
