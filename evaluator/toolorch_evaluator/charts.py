@@ -23,6 +23,8 @@ DPI = 150
 FONT = 10
 # More bars are read by nobody on one page; the tables and results.csv have them all.
 MOST_BARS = 40
+# Characters; no name of ours has as many, and a longer one would leave no room for the chart.
+LONGEST_LABEL = 40
 
 
 def draw_scores(sections: Sequence[Sequence[Row]], whole: Row) -> bytes:
@@ -39,7 +41,7 @@ def draw_scores(sections: Sequence[Sequence[Row]], whole: Row) -> bytes:
         axes.plot([low, high], [at, at], color="black", linewidth=1.2, marker="|", markersize=8)
         words = f"{score:.3f}  n={row.scored}" if row.scored else "none scored"
         axes.text(1.03, at, words, va="center", fontsize=FONT - 1)
-    axes.set_yticks(places, [row.name for row, _ in shown])
+    axes.set_yticks(places, [as_label(row.name) for row, _ in shown])
     axes.invert_yaxis()
     axes.set_xlim(0, 1)
     axes.set_xlabel("mean reward over scored units;\nline: 95 % Wilson interval")
@@ -89,6 +91,13 @@ def canvas(height: float, panels: int = 1) -> tuple[Figure, list[Axes]]:
     return figure, drawn
 
 
+def as_label(name: str) -> str:
+    """Return a name as a chart writes it: short, and no formula, which matplotlib would set or break on."""
+    printable = "".join(c if c.isprintable() else "?" for c in name)
+    short = printable if len(printable) <= LONGEST_LABEL else f"{printable[: LONGEST_LABEL - 1]}…"
+    return short.replace("$", r"\$")
+
+
 def png(figure: Figure) -> bytes:
     """Return the bytes of a figure; equal figures give equal bytes."""
     target = io.BytesIO()
@@ -104,7 +113,7 @@ def _set_seconds(axes: Axes) -> None:
 
 def _name(row: RoleLatency, rows: Sequence[RoleLatency]) -> str:
     """Return the role's name, with the pool where another one played it too."""
-    return row.role if sum(other.role == row.role for other in rows) == 1 else f"{row.role} at {row.pool}"
+    return as_label(row.role if sum(other.role == row.role for other in rows) == 1 else f"{row.role} at {row.pool}")
 
 
 def _colours(count: int) -> Sequence[str]:
