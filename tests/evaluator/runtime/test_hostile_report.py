@@ -45,17 +45,8 @@ def test_no_text_of_a_stranger_is_markup(report):
     names = {name for _, attributes in page.elements for name in attributes}
     assert not [name for name in names if name.startswith("on") or name in ("href", "srcdoc", "action")]
     shown = " ".join(page.texts)
-    for what in (
-        "message",
-        "termination_reason",
-        "task 1",
-        "domain",
-        "model",
-        "prompt",
-        "death",
-        "argument",
-        "endpoint",
-    ):
+    texts = ("message", "termination_reason", "task 1", "domain", "model", "prompt", "death", "endpoint", "version")
+    for what in texts:
         assert what + EVIL[:30] in shown, f"{what} is shown as it was written"
     assert "49" not in [text.strip() for text in page.texts], "no template was run"
 
