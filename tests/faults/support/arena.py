@@ -78,14 +78,16 @@ class Arena:
     async def __aexit__(self, *_):
         await self._stack.aclose()
 
-    async def run_plan(self, plan, path=None, *, seconds=0.0, is_end=lambda outcome: True, in_order=False):
-        """Play a plan's workload through a proxy of its own, and return the outcome; `path` gets the trace.
+    async def run_plan(
+        self, plan, path=None, *, workload=None, seconds=0.0, is_end=lambda outcome: True, in_order=False
+    ):
+        """Play a plan's workload, or another, through a proxy of its own; return the outcome; `path` gets the trace.
 
         `seconds` are what the reference took; `is_end(outcome)` tells whether what rests is the end. `in_order`: the
         operator is told to end, and has its time for it; else it is killed.
         """
         namespace = f"p{next(self._numbers)}"
-        workload = WORKLOADS[plan.workload]
+        workload = workload or WORKLOADS[plan.workload]
         await self.ground.make_namespace(namespace)
         story = self.chronicle.open(namespace)
         script = Script(workload.crash)
