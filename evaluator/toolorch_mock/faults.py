@@ -67,7 +67,7 @@ class FaultSettings:
     tool_format: str = ""
     """The format in which the model writes tool calls; empty for whatever the server's parser reads."""
     flood_unit: str = ""
-    """Key of the unit in which the agent's calls are answered with a text of `flood_mib`."""
+    """Key of the unit in which the agent's calls are answered with `flood_mib` of JSON."""
     flood_mib: int = 0
 
     @property

@@ -1,4 +1,7 @@
-"""An answer too large for its reader: written piece by piece, so that the server itself needs no room for it."""
+"""An answer too large for its reader, though short on the wire: each empty list in it takes twenty times its length.
+
+It is written piece by piece, so that the server itself needs no room for it.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,8 @@ from aiohttp import web
 
 from toolorch_mock.caller import Caller
 
-_PIECE = b"x" * 2**20
-# Where the text goes in the answer that surrounds it; no answer of a brain holds it.
+_PIECE = b"[]," * (2**20 // 3)
+# Where the lists go in the answer that surrounds them; no answer of a brain holds it.
 _PLACE = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -29,14 +32,12 @@ class Flood:
         return caller is not None and caller.role == "agent" and caller.unit_key == self.unit
 
     async def answer(self, request: web.Request, body: Mapping[str, Any]) -> web.StreamResponse:
-        """Answer with a whole chat completion whose text has so many MiB."""
-        (choice,) = body["choices"]
-        flooded = {**body, "choices": [{**choice, "message": {**choice["message"], "content": _PLACE}}]}
-        head, _, tail = json.dumps(flooded, ensure_ascii=False).partition(_PLACE)
+        """Answer with a whole chat completion, and so many MiB of JSON beside it."""
+        head, _, tail = json.dumps({**body, "flood": [_PLACE]}, ensure_ascii=False).partition(f'"{_PLACE}"')
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         await response.prepare(request)
         await response.write(head.encode())
         for _ in range(self.mib):
             await response.write(_PIECE)
-        await response.write(tail.encode())
+        await response.write(b"[]" + tail.encode())
         return response
