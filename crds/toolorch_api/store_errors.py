@@ -16,8 +16,8 @@ _REQUEST = re.compile(r".*Error performing (\w+) (\w+://[^/\s?]+)\S*")
 """The method and the host; what comes before says less, and what comes after is another key each time."""
 _TRIES = re.compile(r" in [\d.]+[nµm]?s\b(, after \d+ retries, max_retries: \d+, retry_timeout: \S+)? +- ")
 _PREAMBLES = ("Server returned non-2xx status code: ", "HTTP error: ")
-_CAUSE = re.compile(r'message: "([^"\n]{1,100})"|"(dns error)"')
-"""Why there was no answer: of that the error's first line says nothing."""
+_CAUSE = re.compile(r'ConnectError\(.*?(?:message: "([^"\n]{1,100})"|"(dns error)")', re.DOTALL)
+"""Why nobody answered, which the first line does not say; how a connection broke later is another way each time."""
 _STAGED = re.compile(r"#\d+\b")
 """Of a file that is not in its place yet."""
 

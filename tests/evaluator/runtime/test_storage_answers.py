@@ -102,7 +102,7 @@ NO_BUCKET = "Error performing GET http://h/evals/k in 2ms - 404 Not Found: <Erro
 AWAY = (
     "Generic S3 error: Error performing list request: Error performing GET http://h:9/evals?prefix=k in {}, after {} "
     "retries, max_retries: 1, retry_timeout: 5s  - HTTP error: error sending request\n\n"
-    'Debug source:\nOs {{ code: 111, message: "Connection refused" }}'
+    'Debug source:\nConnectError("tcp connect error", h:9, Os {{ code: 111, message: "Connection refused" }})'
 )
 
 
@@ -124,7 +124,8 @@ async def test_an_object_of_a_bucket_that_is_not_there_is_not_merely_absent(stum
         (str(SKEW), "PUT http://h:9: 403 Forbidden: RequestTimeTooSkewed: The clocks differ."),
         (AWAY.format("2.26997ms", 1), "GET http://h:9: error sending request: Connection refused"),
         (AWAY.format("469.6µs", 2), "GET http://h:9: error sending request: Connection refused"),
-        ('HTTP error: error sending request\n("dns error", Custom)', "error sending request: dns error"),
+        ('HTTP error: error sending request\nConnectError("dns error", Custom)', "error sending request: dns error"),
+        ('HTTP error: error sending request\nOs { message: "Connection reset" }', "error sending request"),
         (f"Object at location k not found: {NO_BUCKET}", "the bucket does not exist"),
         ("<Error><Code>NoSuchBucket</Code><BucketName>b</BucketName></Error>", "the bucket b does not exist"),
         ("<Error><Code>ContainerNotFound</Code></Error>", "the bucket does not exist"),

@@ -45,6 +45,10 @@ WRONG = {
     "the run did not end": ("verdict", lambda o: replace(o, settled=False)),
     "a pod crashed": ("exits", lambda o: replace(o, ends=[replace(o.ends[0], code=70), *o.ends[1:]])),
     "a conversation was held twice": ("work", lambda o: replace(o, calls=o.calls + Counter(o.calls))),
+    "each look at an outage was written down": (
+        "rest",
+        lambda o: replace(o, statuses=[{"reason": f"StorageUnavailable: in {n} ms"} for n in range(6)]),
+    ),
     "a log holds the secret": ("secrets", lambda o: replace(o, ends=[replace(o.ends[0], log=SECRET), *o.ends[1:]])),
 }
 

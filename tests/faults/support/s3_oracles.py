@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from itertools import groupby
 
 from s3_plan import OPERATOR, StoragePlan, name_kind
 from s3_scene import SHARDS, UNITS, WIDTH
@@ -13,6 +14,8 @@ from s3_world import Outcome
 ONCE = ("manifest", "run", "prompts", "results", "transcripts", "claims", "assignment", "attempt-provenance", "exit")
 """Kinds of objects that are created and never written again."""
 KILLED = -9
+OUTAGE_WRITES = 3
+"""A read that fails, a write that fails, and the first that fails after one of them has been answered."""
 
 
 def is_deadly(plan: StoragePlan) -> bool:
@@ -114,6 +117,14 @@ def check_work(reference: Outcome, outcome: Outcome) -> Iterator[str]:
         yield f"{attempts} attempts, although no pod was lost"
 
 
+def check_rest(reference: Outcome, outcome: Outcome) -> Iterator[str]:
+    """That storage is away is written down once, not at each look, but for what was asked when it went or came back."""
+    for away, statuses in groupby(outcome.statuses, lambda s: s.get("reason", "").startswith("StorageUnavailable")):
+        texts = [status["reason"] for status in statuses] if away else []
+        if len(texts) > OUTAGE_WRITES:
+            yield f"an outage was written down {len(texts)} times: {sorted(set(texts))}"
+
+
 def check_secrets(reference: Outcome, outcome: Outcome) -> Iterator[str]:
     """No text that people read holds a key of the storage."""
     texts = {"status": json.dumps(outcome.statuses)} | {e.pod: e.word + e.log for e in outcome.ends}
@@ -144,6 +155,7 @@ ORACLES: tuple[Callable[[Outcome, Outcome], Iterator[str]], ...] = (
     check_verdict,
     check_exits,
     check_work,
+    check_rest,
     check_secrets,
 )
 """Of every plan."""
