@@ -58,7 +58,7 @@ def build_pod_spec(
         "containers": [
             {
                 "name": CONTAINER,
-                "image": spec.image or defaults.vllm_image,
+                **_image(spec.image or defaults.vllm_image),
                 "command": ["python3", f"{PROGRAMS_FOLDER}/{LAUNCHER_FILE}", "--", *_command(spec, effective)],
                 "workingDir": CACHE_FOLDER,
                 "env": _env(pool, nodes_known=nodes_known),
@@ -75,6 +75,16 @@ def build_pod_spec(
         ],
         "volumes": [volume for _, volume in volumes],
     }
+
+
+def _image(image: str) -> dict[str, str]:
+    """Return an image with its pull policy where that is not the usual one.
+
+    The API server fills it in for an image that has no tag, when the Deployment is made; it would not when one changes.
+    """
+    tag = image.partition("@")[0].rpartition("/")[2].partition(":")[2]
+    moves = tag == "latest" or not (tag or "@" in image)
+    return {"image": image, **({"imagePullPolicy": "Always"} if moves else {})}
 
 
 def _command(spec: ModelPoolSpec, effective: Effective) -> list[str]:

@@ -60,6 +60,22 @@ def test_all_children_are_as_in_the_golden_file(golden, pool_of, defaults, name,
     golden(f"pool-{name}.json", objects_of(pool_of(name, **spec), defaults))
 
 
+@pytest.mark.parametrize(
+    ("image", "policy"),
+    [
+        ("vllm", "Always"),
+        ("host:5000/vllm", "Always"),
+        ("host:5000/vllm:latest", "Always"),
+        ("host:5000/vllm:1", None),
+        ("vllm@sha256:" + "5" * 64, None),
+    ],
+)
+def test_an_image_that_can_move_is_pulled_each_time_also_when_it_takes_the_place_of_one_that_cannot(
+    pool_of, defaults, image, policy
+):
+    assert pod_spec(pool_of(image=image), defaults)["containers"][0].get("imagePullPolicy") == policy
+
+
 def test_a_remediation_changes_nothing_but_the_argument(pool_of, defaults):
     pool = pool_of(gpuMemoryUtilization=95)
     before, after = (
