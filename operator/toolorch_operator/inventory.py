@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -79,9 +79,12 @@ class Inventory:
         self._marks += 1
         self._runs[key] = self._marks
 
-    def view(self, pool: ModelPool) -> ClusterView:
-        """Return what a pool, as it was just read, must know of everything beside it; `refresh` comes before."""
-        return self._claims.view(pool, self._clock())
+    def view(self, pool: ModelPool, nodes: Collection[str] = ()) -> ClusterView:
+        """Return what a pool, as it was just read, must know of everything beside it; `nodes` are those of its pods.
+
+        `refresh` comes before.
+        """
+        return self._claims.view(pool, self._clock(), nodes)
 
     def fit(self, pool: ModelPool) -> Fit:
         """Return which nodes a model's weights fit, as far as their size and the nodes are known."""

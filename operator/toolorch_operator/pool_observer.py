@@ -65,7 +65,7 @@ class PoolObserver:
             namesakes=self._inventory.namesakes(pool),
             runs=self._inventory.runs(pool),
             chat_template=template,
-            cluster=self._inventory.view(pool),
+            cluster=self._inventory.view(pool, [pod.node for pod in pods]),
             fit=self._inventory.fit(pool),
         )
         groups = {DEPLOYMENTS.kind: deployments, SERVICES.kind: services, CONFIG_MAPS.kind: config_maps}

@@ -269,9 +269,24 @@ async def test_two_pools_planned_one_after_the_other_take_neither_the_same_gpu_n
     first, second = pool("z-first"), pool("a-second")
     assert inventory.view(parse(first)).placement.assigned == {"evals/z-first-0": "a"}
     inventory.note(key("z-first"), status({"name": "z-first-0", "node": "a", "state": "Starting"}))
-    seen = inventory.view(parse(second))
+    seen = inventory.view(parse(second), ["a"])
     assert "evals/a-second-0" in seen.placement.rejected
     assert [(s.instance, s.node, s.state, s.limit) for s in seen.starts] == [("evals/z-first-0", "a", "Starting", 1)]
+
+
+async def test_a_pool_sees_the_starts_on_its_own_nodes_and_no_others(open_inventory, clock):
+    states = {"a": "Starting", "b": "WaitingForSlot", "c": "Crashed", "d": "Starting"}
+    room = {"a": 3, "b": 2, "c": 1, "d": 1}
+    pools = [pool(f"on-{n}", instances=[{"name": f"on-{n}-0", "node": n, "state": s}]) for n, s in states.items()]
+    pools.append(pool("ready", instances=[{"name": "ready-0", "node": "a", "state": "Ready"}]))
+    mine = pool("p", replicas=2, instances=[{"name": "p-0", "node": "a", "state": "WaitingForSlot"}])
+    _, inventory = await open_inventory(nodes=[node(n, gpus) for n, gpus in room.items()], modelpools=[*pools, mine])
+    seen = inventory.view(parse(mine), ["c"])
+    assert seen.placement.assigned["evals/p-1"] == "b"
+    assert {s.instance for s in seen.starts} == {"evals/on-a-0", "evals/on-b-0", "evals/on-c-0"}
+    inventory.view(parse(pools[0]))
+    inventory.note(key("on-a"), status({"name": "on-a-0", "node": "a", "state": "Ready"}))
+    assert {s.instance for s in inventory.view(parse(mine)).starts} == {"evals/on-b-0"}
 
 
 async def test_a_note_holds_until_its_write_is_listed(open_inventory, clock):

@@ -7,13 +7,13 @@ take the same GPU or the same start slot, however long their writes take.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from toolorch_api.modelpool import Engine, ModelPool
-from toolorch_api.modelpool_status import Fit, InstanceState, ModelPoolStatus
+from toolorch_api.modelpool_status import Fit, ModelPoolStatus
 from toolorch_operator.modelpool.claims.fit import find_weights, judge_fit
 from toolorch_operator.modelpool.claims.occupancy import (
     Occupant,
@@ -25,16 +25,16 @@ from toolorch_operator.modelpool.claims.occupancy import (
     is_same_claim,
 )
 from toolorch_operator.modelpool.claims.snapshot import PoolUse, Snapshot, pool_key
+from toolorch_operator.modelpool.claims.starts import Starts
+from toolorch_operator.modelpool.instances import instance_key, instance_names
 from toolorch_operator.modelpool.memory.rungs import utilization
-from toolorch_operator.modelpool.observed import ClusterView, RunUse, StartView
+from toolorch_operator.modelpool.observed import ClusterView, RunUse
 from toolorch_operator.owner import Key
 from toolorch_operator.placement.place import place
 from toolorch_operator.placement.views import Demand, Placement
 
 # Three requests that time out one after another: a status that is not written by then is planned anew.
 _NOTE_LASTS = timedelta(seconds=60)
-# Of the others only these count for whoever waits for a slot.
-_OF_SLOTS = (InstanceState.STARTING, InstanceState.WAITING_FOR_SLOT, InstanceState.CRASHED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Claims:
         self._demands: dict[Key, tuple[Demand, ...]] = {}
         self._placement = Placement()
         self._changed: set[Key] | None = None
-        self._starts: dict[Key, list[StartView]] = {}
+        self._starts = Starts()
         self._moved: set[Key] | None = None
         self._runs: dict[Key, PoolUse] = {}
         self._users: dict[Key, dict[Key, RunUse]] = {}
@@ -89,14 +89,20 @@ class Claims:
         self._notes[key] = Note(now, ModelPoolStatus.model_validate(status), version)
         self._touch(key)
 
-    def view(self, pool: ModelPool, now: datetime) -> ClusterView:
-        """Return what a pool, as it was just read, must know of everything beside it."""
+    def view(self, pool: ModelPool, now: datetime, nodes: Collection[str] = ()) -> ClusterView:
+        """Return what a pool, as it was just read, must know of everything beside it; `nodes` are those of its pods."""
         key = pool_key(pool)
         self._seen[key] = (now, pool)
         self._touch(key)
         self._keep_starts()
-        starts = [start for other, of_pool in self._starts.items() if other != key for start in of_pool]
-        return ClusterView(self._place_for(key), starts)
+        placement = self._place_for(key)
+        if placement is None:
+            return ClusterView(None, self._starts.besides(key))
+        told = (
+            placement.assigned.get(instance_key(pool, name), "") for name in instance_names(pool, pool.spec.replicas)
+        )
+        here = {*nodes, *told, *(instance.node for instance in self._pool(key).status.instances)}
+        return ClusterView(placement, self._starts.besides(key, here))
 
     def fit(self, pool: ModelPool) -> Fit:
         """Return which nodes a model's weights fit, as far as their size and the nodes are known."""
@@ -132,15 +138,10 @@ class Claims:
                 changes.add(key)
 
     def _keep_starts(self) -> None:
-        """Keep up with which replicas have, want or give back a start slot: few, in a cluster of thousands."""
         if self._moved is None:
-            self._starts = {}
+            self._starts = Starts()
         for key in self._keys() if self._moved is None else self._moved:
-            starts = [start for start in find_starts(self._pool(key)) if start.state in _OF_SLOTS]
-            if starts:
-                self._starts[key] = starts
-            else:
-                self._starts.pop(key, None)
+            self._starts.take(key, find_starts(self._pool(key)))
         self._moved = set()
 
     def _keys(self) -> set[Key]:
