@@ -10,6 +10,13 @@ import pytest
 from kind_cluster import CACHE, PATIENCE, RELEASE, RELEASE_NAMESPACE, Cluster
 
 
+def pytest_collection_modifyitems(items):
+    """Let one process have the cluster; what needs none of it may be tested by another beside."""
+    for item in items:
+        if "cluster" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("cluster"))
+
+
 @pytest.fixture(scope="session")
 def cluster():
     """The kind cluster that `make cluster images` leaves."""

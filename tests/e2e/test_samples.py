@@ -1,6 +1,11 @@
-"""The examples, unchanged, on a real cluster: a pool that heals itself, a run that ends with the score it must have."""
+"""The examples, unchanged, on a real cluster: a pool that heals itself, a run that ends with the score it must have.
+
+`toolorch watch` stands beside: it sees pools, shards and Events, and ends with the run's exit code.
+"""
 
 import json
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -10,13 +15,25 @@ pytestmark = pytest.mark.cluster
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 QUIET_SECONDS = 60
+WATCH = (sys.executable, "-m", "toolorch_evaluator.cli", "watch", "--namespace")
+PATIENCE = 600
+"""Seconds for the whole example, images loaded."""
 
 
 @pytest.fixture(scope="module")
-def sample(cluster, namespace):
-    """Both files applied; the pool settled and the run ended, report included."""
+def watching(cluster, namespace):
+    """Both files applied, and a program that watches the run."""
     for name in ("pools.yaml", "evalrun.yaml"):
         cluster.apply((EXAMPLES / name).read_text(), namespace=namespace)
+    command, piped = (*WATCH, namespace, "tau2-smoke"), subprocess.PIPE
+    with subprocess.Popen(command, stdout=piped, stderr=piped, text=True, env=cluster.env) as program:
+        yield program
+        program.kill()
+
+
+@pytest.fixture(scope="module")
+def sample(cluster, namespace, watching):
+    """The pool settled and the run ended, report included."""
     cluster.wait("modelpool/orchestrator", "condition=Ready", namespace=namespace)
     cluster.wait("evalrun/tau2-smoke", "condition=Complete", namespace=namespace)
     cluster.wait("evalrun/tau2-smoke", "condition=ReportReady", namespace=namespace)
@@ -99,6 +116,26 @@ def test_secrets_stay_out_of_objects_and_events(cluster, sample):
     seen = cluster.kubectl("get", "mpl,er,configmaps,deployments,jobs,pods,events", "-o", "yaml", namespace=sample)
     log = cluster.kubectl("logs", "deployment/toolorch", "--tail=-1", namespace="default")
     assert keys["AWS_SECRET_ACCESS_KEY"] not in seen + log
+
+
+def test_a_run_is_watched_to_its_end(cluster, sample, watching):
+    printed, complaints = watching.communicate(timeout=PATIENCE)
+    assert watching.returncode == 0, complaints
+    lines = printed.splitlines()
+    assert any(": 1/1 AllReplicasReady" in line for line in lines)
+    assert any(line.startswith("shard 0: Running on ") for line in lines)
+    assert any(line.startswith("tau2-smoke: Planned: ") for line in lines)
+    assert "tau2-smoke: RunComplete" in lines
+    assert any(line.startswith("report: s3://") for line in lines)
+    once = cluster.call(*WATCH, sample, "tau2-smoke", "--once")
+    assert once.returncode == 0
+    assert max(map(len, once.stdout.splitlines()[:4])) <= 80
+
+
+def test_a_run_that_is_not_there_is_told_with_its_likely_name(cluster, sample):
+    missed = cluster.call(*WATCH, sample, "tau2-smok")
+    assert missed.returncode == 2
+    assert f"there is no EvalRun tau2-smok in namespace {sample}; did you mean tau2-smoke?" in missed.stderr
 
 
 def versions(cluster, namespace):

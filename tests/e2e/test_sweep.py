@@ -4,14 +4,13 @@ import csv
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 import yaml
+from cluster_runs import TOOLS, pool
 
 pytestmark = pytest.mark.cluster
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 SWEEP = [sys.executable, "-m", "toolorch_evaluator.cli", "sweep", "--cluster"]
 PATIENCE = 600
 """Seconds for two runs, images loaded."""
@@ -50,15 +49,15 @@ def test_a_sweep_is_applied_once_and_its_table_fills(cluster, namespace, sweep):
     assert missed.returncode == 2
     assert "there is no ModelPool orchestrator on the cluster" in missed.stderr
     assert cluster.get("evalruns", namespace=namespace) == []
-    for pool in yaml.safe_load_all((EXAMPLES / "pools.yaml").read_text()):
-        cluster.apply(pool, namespace=namespace)
+    for made in (pool("orchestrator", "mock/oracle", toolCalling=TOOLS), pool("user-sim", "mock/user")):
+        cluster.apply(made, namespace=namespace)
     begun, rows = sweep()
     assert begun.returncode == 0, begun.stderr
     assert [row["run"] for row in rows] == ["s-act", "s-tool-calling"]
     end = time.monotonic() + PATIENCE
     while {row["score"] for row in rows} != {"1.000"}:
         assert time.monotonic() < end, rows
-        time.sleep(5)
+        time.sleep(2)
         again, rows = sweep()
         assert again.returncode == 0, again.stderr
     generations = {item["metadata"]["generation"] for item in cluster.get("evalruns", namespace=namespace)}

@@ -4,6 +4,7 @@ import pytest
 from cluster_runs import TOOLS, Runs, pool
 from operator_pods import Operator
 
+REMOVE = pytest.StashKey()
 FLOODED = "control/retail/3/0"
 """The unit whose answers are more than a shard has memory for."""
 # Some calls fail and some are never answered; who is patient gets all units all the same.
@@ -22,21 +23,33 @@ POOLS = (
     pool(
         "never", "mock/oracle", {"MOCK_HANG_PERCENT": 100}, toolCalling=TOOLS, preflight=UNTRIED | {"timeoutSeconds": 5}
     ),
-    pool("flooding", "mock/skill-70", {"MOCK_FLOOD_UNIT": FLOODED, "MOCK_FLOOD_MIB": 600}, toolCalling=TOOLS),
+    pool("flooding", "mock/skill-70", {"MOCK_FLOOD_UNIT": FLOODED, "MOCK_FLOOD_MIB": 48}, toolCalling=TOOLS),
 )
 SHAKEN = {"tasks": 50, "trials": 2, "shards": 6, "concurrencyPerShard": 8, "deadlines": {"callSeconds": 5}}
 """300 units that take a while, with a patience that a hanging call does not exhaust."""
 
 
+def pytest_runtest_teardown(item, nextitem):
+    """Remove the namespace after this folder's last test: what its fixtures made would stay to the session's end."""
+    if nextitem is None or nextitem.path.parent != item.path.parent:
+        item.config.stash.get(REMOVE, list)()
+
+
 @pytest.fixture(scope="package")
-def namespace(cluster, release, _namespaces):
+def namespace(cluster, release, _namespaces, request):
     """A namespace for all tests of runs."""
     name = cluster.make_namespace("runs")
     _namespaces.append(name)
+
+    def remove():
+        del request.config.stash[REMOVE]
+        # A Job that may make no more pods keeps the finalizers of those that failed, and with them the namespace.
+        cluster.kubectl("delete", "evalruns", "--all", namespace=name)
+        cluster.kubectl("delete", "namespace", name, "--wait=false")
+
+    request.config.stash[REMOVE] = remove
     yield name
-    # A Job that may make no more pods keeps the finalizers of those that failed, and with them the namespace.
-    cluster.kubectl("delete", "evalruns", "--all", namespace=name)
-    cluster.kubectl("delete", "namespace", name, "--wait=false")
+    request.config.stash.get(REMOVE, list)()
 
 
 @pytest.fixture(scope="package")
@@ -77,6 +90,14 @@ def shaken(runs):
     """A run of 300 units over a server that fails some calls and leaves others without an answer: status, objects."""
     runs.start("shaken", "shaky", **SHAKEN)
     return runs.until_over("shaken"), runs.stored("shaken")
+
+
+@pytest.fixture(scope="package")
+def poisoned_name(runs):
+    """The name of a run with a unit that no pod survives; others go on while it takes its time."""
+    limits = {"retry": {"infra": 3, "quarantineAfter": 2}, "acceptance": {"minCoverage": 100}}
+    runs.start("poisoned", "flooding", **SHAKEN | limits)
+    return "poisoned"
 
 
 @pytest.fixture(scope="package")

@@ -10,7 +10,9 @@ from patience import until
 
 pytestmark = pytest.mark.cluster
 
-UNITS = 90
+TASKS, UNITS = 50, 150
+# Four minutes, were it not quickened at the end.
+SLOWEST, QUICKENED = {"tasks": TASKS, "shards": 2, "concurrencyPerShard": 1}, {"shards": 5, "concurrencyPerShard": 8}
 LEASE = "toolorch"
 RELEASED_WITHIN = 3
 """Seconds from the end of a leader that ends in order; its running reconciles come on top."""
@@ -25,6 +27,14 @@ def two(operator):
     return operator
 
 
+@pytest.fixture(scope="module")
+def led(runs):
+    """The uids of the shards of a run, by pod, which is under way until the last test of it."""
+    runs.start("led", "slow", **SLOWEST)
+    runs.until_done("led", 3)
+    return pods_of(runs)
+
+
 def holder(cluster):
     """The uid of the pod that leads; empty: none."""
     record = cluster.get("lease", LEASE, namespace=RELEASE_NAMESPACE)["spec"]
@@ -37,25 +47,18 @@ def leader(cluster, operator):
     return pod
 
 
-def start(runs, name):
-    runs.start(name, "slow", tasks=UNITS // 3, concurrencyPerShard=2)
-    runs.until_done(name, 5)
-    return pods_of(runs, name)
+def pods_of(runs):
+    return {p["metadata"]["name"]: p["metadata"]["uid"] for p in runs.pods("led")}
 
 
-def pods_of(runs, name):
-    return {p["metadata"]["name"]: p["metadata"]["uid"] for p in runs.pods(name)}
-
-
-def assert_whole(runs, name, pods):
-    status = runs.until_over(name)
-    assert (status["done"], status["attempt"]) == (f"{UNITS}/{UNITS}", 1)
-    assert pods_of(runs, name) == pods, "no shard was started again"
-    assert runs.jobs(name) == [f"{name}-a1", f"{name}-plan", f"{name}-report"]
-    assert len(runs.events(name, "RunComplete")) == 1
-    stored = runs.stored(name)
-    stored.assert_whole()
-    assert stored.assignments == {1: list(range(UNITS))}
+def assert_goes_on(runs, pods):
+    """Assert that who leads now heeds a change of the run, and that no shard was started again."""
+    before = runs.look("evalruns", "led")
+    assert before["status"]["units"]["done"] < UNITS, "it was over before it could be disturbed"
+    kept = before["spec"]["ttlSecondsAfterFinished"]["complete"]
+    runs.patch("led", {"spec": {"ttlSecondsAfterFinished": {"complete": kept + 1}}})
+    runs.until("led", lambda s: s["observedGeneration"] > before["metadata"]["generation"])
+    assert pods_of(runs) == pods
 
 
 def until_led_by_another(cluster, uid, seconds):
@@ -65,8 +68,7 @@ def until_led_by_another(cluster, uid, seconds):
     return time.monotonic() - began
 
 
-def test_the_leader_is_killed_in_a_run_and_the_other_goes_on(runs, two):
-    pods = start(runs, "leader-killed")
+def test_the_leader_is_killed_in_a_run_and_the_other_goes_on(runs, two, led):
     dead = leader(runs.cluster, two)
     name, uid = dead["metadata"]["name"], dead["metadata"]["uid"]
     # Stopped first, so that it cannot lay the lease down: the kubelet's SIGKILL is all that reaches it.
@@ -74,22 +76,20 @@ def test_the_leader_is_killed_in_a_run_and_the_other_goes_on(runs, two):
     runs.cluster.kubectl("delete", "pod", name, "--grace-period=0", "--force", namespace=RELEASE_NAMESPACE)
     took = until_led_by_another(runs.cluster, uid, EXPIRED_WITHIN)
     print(f"led by another after {took:.1f} s")
-    assert_whole(runs, "leader-killed", pods)
+    assert_goes_on(runs, led)
 
 
-def test_a_leader_that_is_told_to_end_hands_over_at_once(runs, two):
-    pods = start(runs, "leader-ended")
+def test_a_leader_that_is_told_to_end_hands_over_at_once(runs, two, led):
     ended = leader(runs.cluster, two)
     name, uid = ended["metadata"]["name"], ended["metadata"]["uid"]
     runs.cluster.kubectl("delete", "pod", name, "--wait=false", namespace=RELEASE_NAMESPACE)
     until(lambda: holder(runs.cluster), lambda now: now != uid, seconds=15, pause=0.1)
     took = until_led_by_another(runs.cluster, uid, RELEASED_WITHIN)
     print(f"led by another {took:.1f} s after the release")
-    assert_whole(runs, "leader-ended", pods)
+    assert_goes_on(runs, led)
 
 
-def test_a_leader_that_wakes_after_its_lease_ends_and_changes_nothing(runs, two):
-    pods = start(runs, "leader-asleep")
+def test_a_leader_that_wakes_after_its_lease_ends_and_changes_nothing(runs, two, led):
     asleep = leader(runs.cluster, two)
     restarts = two.restarts()
     assert signal_pods([asleep], signal.SIGSTOP) == 1
@@ -97,7 +97,21 @@ def test_a_leader_that_wakes_after_its_lease_ends_and_changes_nothing(runs, two)
     # The kubelet may have found it asleep by then, and have replaced it.
     signal_pods([asleep], signal.SIGCONT)
     until(two.restarts, lambda now: now > restarts, seconds=60)
-    assert_whole(runs, "leader-asleep", pods)
+    assert_goes_on(runs, led)
+
+
+def test_a_run_under_four_leaders_ends_whole_and_each_thing_was_made_once(runs, led):
+    runs.patch("led", {"spec": QUICKENED})
+    status = runs.until_over("led")
+    assert (status["done"], status["attempt"]) == (f"{UNITS}/{UNITS}", 1)
+    assert led.items() <= pods_of(runs).items(), "no shard was started again"
+    assert len(pods_of(runs)) == QUICKENED["shards"]
+    runs.until("led", lambda s: s.get("report"))
+    assert runs.jobs("led") == ["led-a1", "led-plan", "led-report"]
+    assert len(runs.events("led", "RunComplete")) == 1
+    stored = runs.stored("led")
+    stored.assert_whole()
+    assert stored.assignments == {1: list(range(UNITS))}
 
 
 def test_two_pods_are_ready_and_one_leads(cluster, two):

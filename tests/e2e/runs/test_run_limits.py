@@ -24,9 +24,9 @@ FEW_TOKENS, MANY_TOKENS = 300_000, 100_000_000
 @pytest.fixture(scope="module")
 def stopped(runs):
     """The name of a shard whose process stands still from now on, in the middle of its units."""
-    runs.start("stopped", "slow", deadlines={"callSeconds": 10})
+    runs.start("stopped", "slow", concurrencyPerShard=2, deadlines={"callSeconds": 10})
     runs.until_done("stopped", 3)
-    pod = runs.pods("stopped")[0]
+    pod = next(p for p in runs.pods("stopped") if p["status"]["phase"] == "Running")
     assert signal_pods([pod], signal.SIGSTOP) == 1
     return pod["metadata"]["name"]
 

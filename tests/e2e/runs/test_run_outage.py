@@ -19,8 +19,8 @@ def storage(cluster, namespace, runs):
 
 
 @pytest.fixture(scope="module")
-def outage(runs, storage):
-    """A run whose storage has just begun to answer 503 to everybody."""
+def outage(runs, storage, poisoned_name):
+    """A run whose storage has just begun to answer 503 to everybody; that of another answers."""
     runs.start("cut-off", "slow", tasks=TOTAL // 3, output=OUTPUT)
     runs.until_done("cut-off", TOTAL // 6)
     storage.order(status=503, seconds=OUTAGE_SECONDS)

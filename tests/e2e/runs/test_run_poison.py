@@ -9,11 +9,9 @@ TOTAL = 300
 
 
 @pytest.fixture(scope="module")
-def poisoned(runs, shaken_spec):
+def poisoned(runs, poisoned_name):
     """A run with a unit that no pod survives, at its end: status and objects."""
-    limits = {"retry": {"infra": 3, "quarantineAfter": 2}, "acceptance": {"minCoverage": 100}}
-    runs.start("poisoned", "flooding", **shaken_spec | limits)
-    return runs.until_over("poisoned", "Failed", seconds=300), runs.stored("poisoned")
+    return runs.until_over(poisoned_name, "Failed", seconds=300), runs.stored(poisoned_name)
 
 
 def test_the_unit_is_set_aside_and_all_others_are_scored(poisoned, flooded):
