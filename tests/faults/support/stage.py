@@ -24,6 +24,10 @@ class Stage:
         body = {"apiVersion": API, "kind": kind, "metadata": {"name": name}, "spec": spec}
         await self._ground.create(self._path(kind), body)
 
+    async def create_secret(self, name, texts):
+        """Create a Secret."""
+        await self._ground.create(self._path("Secret"), {"metadata": {"name": name}, "stringData": texts})
+
     async def patch(self, kind, name, spec):
         """Change a spec, as kubectl patch does."""
         await self._ground.patch(f"{self._path(kind)}/{name}", {"spec": spec})
