@@ -9,7 +9,7 @@ import asyncio
 import os
 import random
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import structlog
@@ -28,8 +28,8 @@ from toolorch_operator.workqueue import WORKERS, WorkQueue, run_worker
 
 DRAIN_SECONDS = 12.0
 """Seconds for reconciles that run when the end comes; kopf needs up to 6 more, and 20 is the whole of it."""
-SPREAD_SECONDS = 10.0
-"""Seconds over which a resync spreads its keys at most, so that it is no load on the API server."""
+SPREAD_SECONDS = 120.0
+"""Seconds over which a resync spreads its keys at most: it comes every 300, and its looks read everything."""
 KEYS_PER_SECOND = 20
 """So many keys are no load; few pools that are looked at together share one listing of the cluster."""
 KINDS_SECONDS = 2.0
@@ -182,11 +182,14 @@ async def add_all(world: World, queue: WorkQueue, namespace: str) -> None:
     world.refused.clear()
     world.freshness.mark_all()
     for resource in OWNERS:
-        items = await world.cluster.list(resource, namespace)
-        spread = min(SPREAD_SECONDS, len(items) / KEYS_PER_SECOND)
-        for item in items:
-            meta = item["metadata"]
-            queue.add(Key(resource.kind, meta["namespace"], meta["name"]), random.uniform(0, spread))
+        names = await world.cluster.collect(resource, _name, namespace)
+        spread = min(SPREAD_SECONDS, len(names) / KEYS_PER_SECOND)
+        for place, name in names:
+            queue.add(Key(resource.kind, place, name), random.uniform(0, spread))
+
+
+def _name(item: Mapping[str, Any]) -> tuple[str, str]:
+    return item["metadata"]["namespace"], item["metadata"]["name"]
 
 
 async def _drain(workers: list[asyncio.Task[None]]) -> bool:
