@@ -78,6 +78,8 @@ def test_every_pod_of_the_chart_is_restricted(cluster):
                 spec = {**spec, "serviceAccountName": "default"}
                 pods.append({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec})
         assert len(pods) == 3, "operator, S3 server, test"
+        containers = [container for pod in pods for container in pod["spec"]["containers"]]
+        assert all(container["securityContext"]["readOnlyRootFilesystem"] is True for container in containers)
         text = "\n---\n".join(json.dumps(pod) for pod in pods)
         done = cluster.call("kubectl", "apply", "--dry-run=server", "-f", "-", given=text)
         assert (done.returncode, done.stderr) == (0, "")

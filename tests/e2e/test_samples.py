@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+import zstandard
 
 pytestmark = pytest.mark.cluster
 
@@ -111,11 +112,21 @@ def test_kubectl_get_shows_what_a_user_wants_to_know(cluster, sample):
     assert runs[1].split()[:6] == ["tau2-smoke", "tau2", "30/30", "1.000", "0", "RunComplete"]
 
 
-def test_secrets_stay_out_of_objects_and_events(cluster, sample):
-    keys = cluster.read_secret("toolorch-s3", sample)
+def test_secrets_stay_out_of_objects_logs_and_results(cluster, sample):
+    secret = cluster.read_secret("toolorch-s3", sample)["AWS_SECRET_ACCESS_KEY"]
     seen = cluster.kubectl("get", "mpl,er,configmaps,deployments,jobs,pods,events", "-o", "yaml", namespace=sample)
-    log = cluster.kubectl("logs", "deployment/toolorch", "--tail=-1", namespace="default")
-    assert keys["AWS_SECRET_ACCESS_KEY"] not in seen + log
+    seen += cluster.kubectl("logs", "deployment/toolorch", "--tail=-1", namespace="default")
+    for job in cluster.get("jobs", namespace=sample):
+        seen += cluster.kubectl("logs", f"job/{job['metadata']['name']}", "--tail=-1", namespace=sample)
+    assert secret not in seen
+    prefix = cluster.get("evalrun", "tau2-smoke", namespace=sample)["status"]["results"].removeprefix("s3://evals/")
+    with cluster.bucket() as bucket:
+        paths = [entry["path"] for page in bucket.list(prefix) for entry in page]
+        bodies = {path: bytes(bucket.get(path).bytes()) for path in paths}
+    assert len(bodies) > 60
+    for path, body in bodies.items():
+        plain = zstandard.ZstdDecompressor().decompressobj().decompress(body) if path.endswith(".zst") else body
+        assert secret.encode() not in plain, path
 
 
 def test_a_run_is_watched_to_its_end(cluster, sample, watching):
