@@ -17,7 +17,7 @@ LIVENESS = ("O1", "O4", "O5")
 TERMINATED = 0
 LOG_ALLOWED = re.compile(r"^(retry|resync failed|cannot list the kinds|event not posted|refused)$")
 """Warnings that name an API server's trouble; a bug says `bug`."""
-RETRIED = re.compile(r"^Request attempt #\d+/\d+ failed; will retry")
+RETRIED = re.compile(r"^Request attempt #\d+/\d+ failed; (will retry|TCP closed)")
 """What kopf says as an error of each answer that it bears."""
 DEATH = re.compile(r"^a part of the operator died$|^(Watcher for|Multidimensional multitasker) .*has failed")
 """Last words of an operator whose watch cannot go on."""
