@@ -15,6 +15,7 @@ from operators import Operators
 from proxy import Proxy
 from stage import Absences, Stage
 from supervisor import Supervisor
+from together import Together
 from tracing import Trace
 from workloads import WORKLOADS
 
@@ -79,12 +80,14 @@ class Arena:
         await self._stack.aclose()
 
     async def run_plan(
-        self, plan, path=None, *, workload=None, seconds=0.0, is_end=lambda outcome: True, in_order=False
-    ):
+        self, plan, path=None, *, workload=None, seconds=0.0, is_end=lambda outcome: True, in_order=False, several=1,
+        environ=None,
+    ):  # fmt: skip
         """Play a plan's workload, or another, through a proxy of its own; return the outcome; `path` gets the trace.
 
         `seconds` are what the reference took; `is_end(outcome)` tells whether what rests is the end. `in_order`: the
-        operator is told to end, and has its time for it; else it is killed.
+        operator is told to end, and has its time for it; else it is killed. `several` operators run at once, with more
+        of an `environ`, whose NAMESPACE is the plan's.
         """
         namespace = f"p{next(self._numbers)}"
         workload = workload or WORKLOADS[plan.workload]
@@ -96,7 +99,7 @@ class Arena:
         kubelet = Kubelet(self.ground.session, story, script)
         trace = Trace(path)
         outcome = Outcome(plan.workload, story, trace, self.folder / namespace)
-        supervisor = Supervisor(self._starter(namespace, lambda: proxy.url))
+        supervisor = Supervisor(self._starter(namespace, lambda: proxy.url, several, environ or {}))
         proxy = Proxy(self.ground, namespace, plan, supervisor.kill, trace, ModelServers(story))
         try:
             async with proxy:
@@ -104,6 +107,7 @@ class Arena:
                 limit = max(PATIENCE, 3 * seconds)
                 stage = Stage(self.ground, story, kubelet, script, Absences(plan, supervisor, trace), limit)
                 stage.external, stage.output = self.external, f"file://{outcome.folder}/runs"
+                stage.operators = supervisor.lives[-1]
                 await play(workload, stage, outcome, is_end)
                 outcome.fired = [*proxy.fired, *stage.absences.fired]
                 outcome.codes = [*supervisor.codes, await supervisor.end(in_order=in_order)]
@@ -114,12 +118,17 @@ class Arena:
             self.chronicle.close(namespace)
         return outcome
 
-    def _starter(self, namespace, url):
-        async def start():
-            config = self.ground.kubeconfig(url())
-            return await self.operators.start(config, namespace, resync_seconds=RESYNC_SECONDS)
+    def _starter(self, namespace, url, several, environ):
+        own = {name: value.replace("NAMESPACE", namespace) for name, value in environ.items()}
 
-        return start
+        async def start_one():
+            config = self.ground.kubeconfig(url())
+            return await self.operators.start(config, namespace, own, resync_seconds=RESYNC_SECONDS)
+
+        async def start_several():
+            return Together([await start_one() for _ in range(several)])
+
+        return start_one if several == 1 else start_several
 
 
 async def play(workload, stage, outcome, is_end=lambda outcome: True):
@@ -138,7 +147,8 @@ async def play(workload, stage, outcome, is_end=lambda outcome: True):
     while len(outcome.quiet) < WINDOWS or stage.has_time:
         known = len(outcome.trace.records)
         await asyncio.sleep(QUIET)
-        seen = outcome.trace.records[known:]
+        # Who leads says so, at work and at rest.
+        seen = [r for r in outcome.trace.records[known:] if not r.key.startswith("leases/")]
         writes = [r for r in seen if r.effective]
         outcome.quiet.append((writes, [r for r in seen if r.status]))
         if not writes and is_end(outcome):
