@@ -12,6 +12,10 @@ import yaml
 
 from toolorch_evaluator.cli.errors import BadInputError
 
+# A sweep over everything there is has hundreds. Some lines of aliases of aliases stand for billions.
+MOST_VALUES = 100_000
+_UNDER_WAY = 0
+
 
 @dataclass(frozen=True, slots=True)
 class Document:
@@ -48,8 +52,11 @@ def _parse(path: Path, text: str) -> Iterator[Document]:
         while loader.check_node():
             node = loader.get_node()
             assert node is not None  # check_node has said that there is one
+            _measure(path, node, {})
             _refuse_repeated_keys(path, node)
             yield Document(path, node, loader.construct_document(node))
+    except RecursionError:
+        raise BadInputError([f"{path}: this is nested too deeply"]) from None
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise BadInputError([f"{path}:{line}: this is not YAML: {error.problem or error.context}"]) from None
@@ -57,6 +64,21 @@ def _parse(path: Path, text: str) -> Iterator[Document]:
         raise BadInputError([f"{path}: this is not YAML: {error}"]) from None
     finally:
         loader.dispose()
+
+
+def _measure(path: Path, node: yaml.Node, sizes: dict[int, int]) -> int:
+    """Return how many values a node stands for where every alias is written out; `sizes` are the known ones by id."""
+    line, known = node.start_mark.line + 1, sizes.get(id(node))
+    if known == _UNDER_WAY:
+        raise BadInputError([f"{path}:{line}: this holds itself"])
+    if known is None:
+        sizes[id(node)] = _UNDER_WAY
+        inner = [each for row in node.value for each in (row if isinstance(row, tuple) else (row,))]
+        known = 1 + sum(_measure(path, each, sizes) for each in inner if isinstance(each, yaml.Node))
+        if known > MOST_VALUES:
+            raise BadInputError([f"{path}:{line}: this stands for more than {MOST_VALUES} values"])
+        sizes[id(node)] = known
+    return known
 
 
 def _refuse_repeated_keys(path: Path, node: yaml.Node) -> None:

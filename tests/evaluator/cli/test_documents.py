@@ -120,6 +120,23 @@ def test_a_document_from_the_cluster_is_taken_with_its_status(write, documents):
     assert load_run([write(pool, documents.pool("user"), documents.evalrun())]).pools["agent"].status.ready == ""
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        pytest.param(
+            "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}' if n else 'x'] * 9)}]\n" for n in range(12)),
+            "stands for more than 100000 values", id="aliases of aliases",
+        ),
+        pytest.param("a: &a [*a]", "holds itself", id="a list in itself"),
+        pytest.param("[" * 600 + "]" * 600, "nested too deeply", id="six hundred lists"),
+        pytest.param("a: !!python/object/apply:os.system [ls]", "this is not YAML", id="an object of Python's"),
+    ],
+)  # fmt: skip
+def test_a_file_that_is_made_to_harm_is_refused(tmp_path, text, words):
+    (tmp_path / "bomb.yaml").write_text(text)
+    assert words in refusal(tmp_path / "bomb.yaml")
+
+
 def test_config_maps_and_secrets_in_the_files_are_found(write, documents):
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "data": {"key": "aGVsbG8="}}
     path = write(secret, documents.evalrun(), documents.pool("agent"), documents.pool("user"))
