@@ -11,7 +11,7 @@ from toolorch_api.pool_reasons import PoolCondition, PoolReason
 from toolorch_operator.modelpool.memory.rungs import LADDER
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "SECURITY.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def section(page: str, heading: str) -> str:
@@ -50,6 +50,26 @@ def test_every_reason_of_a_pool_has_one_row_that_says_what_to_do():
 def test_every_class_of_crash_has_its_row_with_the_remedies():
     listed = [row[0].strip("`") for row in rows(section("operations.md", "### The ladder, class by class"))]
     assert sorted(listed) == sorted(LADDER)
+
+
+def test_every_row_of_what_a_stranger_can_try_names_its_tests():
+    lines = section("security.md", "## What a stranger can try").splitlines()
+    tried = [cells for cells in (line.strip("|").split("|") for line in lines if line[:2] == "| ") if cells[2].strip()][
+        1:
+    ]
+    assert len(tried) > 25
+    assert [cells[1].strip() for cells in tried if "::test_" not in cells[3]] == []
+
+
+def test_every_test_that_the_page_on_security_names_is_there():
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", (ROOT / "docs" / "security.md").read_text())
+    assert len(named) > 40
+    assert [f"{path}::{name}" for path, name in named if not defines(ROOT / path, name)] == []
+
+
+def defines(path: Path, name: str) -> bool:
+    """Tell whether a file of tests has a test of that name."""
+    return path.exists() and f"def {name}(" in path.read_text()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
