@@ -10,14 +10,32 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from toolorch_api import evalrun
+from toolorch_api import evalrun, modelpool
 from toolorch_operator.evalrun.observed import parse_job, parse_pod, parse_pool
-from toolorch_operator.resources import JOBS, MODEL_POOLS, PODS
+from toolorch_operator.modelpool import pods
+from toolorch_operator.raw import digest, find_raw_condition
+from toolorch_operator.resources import DEPLOYMENTS, JOBS, MODEL_POOLS, PODS
+
+
+def _see_server(pod: Mapping[str, Any]) -> pods.PodView | None:
+    """Return a pool's view of a pod; None for one that fetches a model, whose view does not tell how far it is."""
+    names = {container.get("name") for container in (pod.get("spec") or {}).get("containers") or ()}
+    return pods.parse_pod(pod) if pods.CONTAINER in names else None
+
+
+def _see_deployment(deployment: Mapping[str, Any]) -> str:
+    """Return what stands for all of a Deployment but its counts: of its status a pool reads one condition."""
+    meta = {k: v for k, v in deployment["metadata"].items() if k not in ("managedFields", "resourceVersion")}
+    failure = find_raw_condition(deployment.get("status"), "ReplicaFailure")
+    return digest([meta, deployment.get("spec"), failure], 16)
+
 
 VIEWS: Mapping[tuple[str, str], Callable[[Mapping[str, Any]], object]] = {
     (evalrun.KIND, JOBS.kind): parse_job,
     (evalrun.KIND, PODS.kind): parse_pod,
     (evalrun.KIND, MODEL_POOLS.kind): parse_pool,
+    (modelpool.KIND, PODS.kind): _see_server,
+    (modelpool.KIND, DEPLOYMENTS.kind): _see_deployment,
 }
 """Views by the kind of who reads and the kind of what is read."""
 

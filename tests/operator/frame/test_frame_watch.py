@@ -11,7 +11,7 @@ from toolorch_operator.echoes import VERSIONS_KEPT, Echoes
 from toolorch_operator.errors import Unavailable
 from toolorch_operator.freshness import Freshness
 from toolorch_operator.owner import Key
-from toolorch_operator.resources import CONFIG_MAPS, JOBS, MODEL_POOLS, PODS
+from toolorch_operator.resources import CONFIG_MAPS, DEPLOYMENTS, JOBS, MODEL_POOLS, PODS
 from toolorch_operator.watch import BURST, COALESCE, END, Watch
 
 POOL = Key("ModelPool", "default", "pool")
@@ -211,6 +211,46 @@ async def test_what_an_event_puts_out_of_date(frame, watch, kind, marked):
     await made.child(body=child(frame, kind, "c"), type="MODIFIED")
     assert marks.marked == [(RUN, *marked)]
     assert [key for key, _ in queue.added] == [RUN]
+
+
+def owned_by_pool(frame, kind, name, container="server", phase="Pending", **more):
+    made = frame.child(kind, name, spec={"containers": [{"name": container}]}, status={"phase": phase, **more})
+    made["metadata"]["labels"] |= {"toolorch.dev/kind": "ModelPool", "toolorch.dev/name": "pool"}
+    return made
+
+
+FULL = {"type": "ReplicaFailure", "status": "True", "message": "exceeded quota"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "before", "after", "wakes"),
+    [
+        pytest.param("Deployment", {}, {"updatedReplicas": 1}, False, id="how far a rollout is"),
+        pytest.param("Deployment", {}, {"conditions": [FULL]}, True, id="that a Deployment may make no pod"),
+        pytest.param("Pod", {}, {"conditions": [{"type": "Initialized", "status": "True"}]}, False, id="a pod's step"),
+        pytest.param("Pod", {}, {"podIP": "10.0.0.1"}, True, id="where a pod is reached"),
+        pytest.param("Pod", {}, {"phase": "Running"}, True, id="that a pod runs"),
+        pytest.param(
+            "Pod", {"container": "fetch"}, {"container": "fetch", "x": 1}, True, id="all that fetches a model"
+        ),
+    ],
+)
+async def test_of_a_pools_children_only_what_its_brain_reads_wakes_it(frame, watch, kind, before, after, wakes):
+    made, queue, marks, *_ = watch
+    near = marks.around(POOL, frame.uid, Reader(owned_by_pool(frame, kind, "pool-0", **before)))
+    await near.list({"Pod": PODS, "Deployment": DEPLOYMENTS}[kind], "default", "")
+    await made.child(body=owned_by_pool(frame, kind, "pool-0", **after), type="MODIFIED")
+    assert queue.added == [(POOL, COALESCE)] * wakes
+
+
+async def test_a_deployment_that_somebody_else_changes_wakes_its_pool(frame, watch):
+    made, queue, marks, *_ = watch
+    live = owned_by_pool(frame, "Deployment", "pool-0")
+    await marks.around(POOL, frame.uid, Reader(live)).list(DEPLOYMENTS, "default", "")
+    for part, field in (("spec", "replicas"), ("metadata", "annotations"), ("metadata", "deletionTimestamp")):
+        await made.child(body={**live, part: {**live[part], field: "other"}}, type="MODIFIED")
+        assert queue.added.pop() == (POOL, COALESCE)
+        await marks.around(POOL, frame.uid, Reader(live)).list(DEPLOYMENTS, "default", "")
 
 
 async def test_an_event_that_cannot_be_read_wakes_all_the_same(frame, watch):
