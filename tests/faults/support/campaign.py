@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from workloads import WORKLOADS
 
-AT_ONCE = 8
+AT_ONCE = 12
 """Plans mostly wait: so many keep two cores at work."""
 LESSONS = 2
 """Runs without faults of each workload: what differs between them is no violation."""
