@@ -9,13 +9,14 @@ import httpx
 MOST_BYTES = 8 * 1024 * 1024
 """A page of metrics with thousands of series has one of them; all else that is asked for takes kilobytes."""
 PLAIN = "identity"
+LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=20)
+"""However many servers keep a question waiting, the others are asked: who asks counts how many it asks at once."""
 
 
 def open_client() -> httpx.AsyncClient:
     """Open a client for model servers: no proxies and keys of the environment, no redirects, nothing without end."""
-    return httpx.AsyncClient(
-        transport=BoundedTransport(httpx.AsyncHTTPTransport(trust_env=False)), trust_env=False, follow_redirects=False
-    )
+    transport = BoundedTransport(httpx.AsyncHTTPTransport(trust_env=False, limits=LIMITS))
+    return httpx.AsyncClient(transport=transport, trust_env=False, follow_redirects=False)
 
 
 class BoundedTransport(httpx.AsyncBaseTransport):

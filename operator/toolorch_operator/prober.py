@@ -18,6 +18,8 @@ from toolorch_operator.proxied import tunnel_url
 
 EXAMS_AT_ONCE = 16
 """Over all pools: each holds a connection for seconds, and the servers of a large pool come up together."""
+ASKS_AT_ONCE = 128
+"""Likewise, without an exam: after a restart all servers are to be asked, and each takes a file of the process."""
 STALL_SECONDS = 180.0
 """No step of an engine takes so long, not even the prefill of the longest context."""
 PROGRESS_SECONDS = 10.0
@@ -76,7 +78,7 @@ class Prober:
         self._stall_seconds = stall_seconds
         self._looks_per_second = looks_per_second
         self._sleep = sleep
-        self._exams = asyncio.Semaphore(EXAMS_AT_ONCE)
+        self._exams, self._asks = asyncio.Semaphore(EXAMS_AT_ONCE), asyncio.Semaphore(ASKS_AT_ONCE)
         self._watches: dict[Key, dict[_Name, _Watch]] = {}
         self._count = 0
 
@@ -161,7 +163,8 @@ class Prober:
         exam = open_exam(target, known)
         if exam is None:
             ask = models.probe_external if target.external else models.probe
-            probe = await ask(watch.url, watch.door)
+            async with self._asks:
+                probe = await ask(watch.url, watch.door)
             probe = replace(probe, preflight=known.preflight) if known is not None and probe.healthy else probe
         else:
             async with self._exams:
@@ -173,7 +176,8 @@ class Prober:
 
     async def _look(self, watch: _Watch, note: ProgressNote | None) -> ProgressNote | None:
         """Sample a server's progress; one that does not tell of any is not called stalled."""
-        sample = await models.read_progress(watch.url, watch.door)
+        async with self._asks:
+            sample = await models.read_progress(watch.url, watch.door)
         if sample is None or watch.probe is None:
             return note
         note = note_progress(note, sample, self._clock())

@@ -84,3 +84,25 @@ async def test_a_server_that_points_elsewhere_is_not_followed():
         assert not (await probe_external(str(server.make_url("/v1")), client)).healthy
         assert (await probe_external(str(server.make_url("/other")), client)).healthy
     assert asked == ["/v1/models", "/other/models"]
+
+
+async def test_however_many_servers_keep_a_question_waiting_the_others_are_asked():
+    waiting, go_on = asyncio.Semaphore(0), asyncio.Event()
+
+    async def hang(_):
+        waiting.release()
+        await go_on.wait()
+        return web.Response()
+
+    async def answer(_):
+        return web.Response()
+
+    app = web.Application()
+    app.add_routes([web.get("/hang", hang), web.get("/answer", answer)])
+    async with TestServer(app) as server, open_client() as client, asyncio.TaskGroup() as hanging:
+        for _ in range(110):  # httpx's own limit is 100
+            hanging.create_task(client.get(str(server.make_url("/hang")), timeout=60))
+        for _ in range(110):
+            await waiting.acquire()
+        assert (await client.get(str(server.make_url("/answer")), timeout=60)).status_code == 200
+        go_on.set()

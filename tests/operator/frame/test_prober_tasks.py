@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from toolorch_api.pool_reasons import PoolReason
 from toolorch_operator.modelpool.observed import Exam, Probe, ProbeTarget, ServedModel
 from toolorch_operator.owner import Key
-from toolorch_operator.prober import EXAMS_AT_ONCE, LOOKS_PER_SECOND, PROGRESS_SECONDS, Prober
+from toolorch_operator.prober import ASKS_AT_ONCE, EXAMS_AT_ONCE, LOOKS_PER_SECOND, PROGRESS_SECONDS, Prober
 
 POOL, OTHER = Key("ModelPool", "evals", "pool"), Key("ModelPool", "evals", "other")
 EXAM = Exam("m", calls_tools=False, template_kwargs={}, timeout_seconds=20, label="pool")
@@ -65,12 +65,15 @@ class Servers:
         self.asked: list[str] = []
         self.urls: set[str] = set()
         self.open: asyncio.Event | None = None
+        self.held: asyncio.Event | None = None
         self.busy = self.busiest = 0
 
     async def __call__(self, request: httpx.Request) -> httpx.Response:
         path = request.url.path
         self.asked.append(path.rpartition("/")[2])
         self.urls.add(str(request.url))
+        if self.held is not None:
+            await self.held.wait()
         if not self.up:
             raise httpx.ConnectError("away")
         if path.endswith("/models"):
@@ -275,6 +278,18 @@ async def test_so_many_exams_are_held_at_once_and_no_more():
         w.servers.open.set()
         await w.time.advance(0)
         assert len(w.prober.answers(POOL, "evals", targets)) == EXAMS_AT_ONCE + 4
+
+
+async def test_so_many_servers_are_asked_at_once_and_no_more():
+    async with world() as w:
+        w.servers.held = asyncio.Event()
+        targets = [replace(TARGET, key=f"pool-{i}", identity=f"uid-{i}/0", exam=None) for i in range(ASKS_AT_ONCE + 4)]
+        w.see(*targets)
+        await w.time.advance(0)
+        assert w.servers.count("health") == ASKS_AT_ONCE
+        w.servers.held.set()
+        await w.time.advance(0)
+        assert len(w.prober.answers(POOL, "evals", targets)) == ASKS_AT_ONCE + 4
 
 
 async def test_a_pool_that_is_gone_is_asked_no_more():
