@@ -50,7 +50,7 @@ class StorageCampaign:
     async def learn(self, workloads: Iterable[str] = ("run", "report")) -> None:
         """Play each workload without faults."""
         for workload in workloads:
-            lessons = [await self.ground.run(StoragePlan(workload=workload)) for _ in range(LESSONS)]
+            lessons = await asyncio.gather(*(self.ground.run(StoragePlan(workload=workload)) for _ in range(LESSONS)))
             wrong = [what for lesson in lessons for what in judge(lessons[0], lesson)]
             assert not wrong, f"{workload} goes wrong without any fault: {wrong}"
             self.references[workload] = lessons[0]
@@ -58,8 +58,6 @@ class StorageCampaign:
 
     async def run(self, plans: Sequence[StoragePlan]) -> list[Verdict]:
         """Return the verdicts on plans, in their order; where only time may be to blame, of a second play, alone."""
-        if not self.references:
-            await self.learn()
         turns = asyncio.Semaphore(AT_ONCE)
 
         async def one(plan: StoragePlan) -> Verdict:

@@ -15,7 +15,9 @@ from programs import find_free_ports
 
 ROOT = Path(__file__).resolve().parents[3]
 ACCESS, SECRET, REGION = "the-access-key", "the-secret-key", "us-east-1"
-START_SECONDS = 60.0
+START_SECONDS = 120.0
+TRIES = 5
+"""Starts: others may take the port between its choice and its use."""
 
 
 @dataclass(frozen=True)
@@ -44,29 +46,36 @@ def find_program() -> Path:
 @contextlib.asynccontextmanager
 async def serve_s3(folder: Path) -> AsyncIterator[S3Server]:
     """Serve a folder's subfolders as buckets while the block runs."""
-    program, port = await asyncio.to_thread(find_program), find_free_ports(1)[0]
-    keys = {"ROOT_ACCESS_KEY": ACCESS, "ROOT_SECRET_KEY": SECRET}
-    child = await asyncio.create_subprocess_exec(
-        program, "--quiet", "--keep-alive", "--port", f"127.0.0.1:{port}", "posix", str(folder),
-        env=keys, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
+    child, url = await _start(await asyncio.to_thread(find_program), folder)
     try:
-        await _wait_for(port)
-        yield S3Server(f"http://127.0.0.1:{port}", folder)
+        yield S3Server(url, folder)
     finally:
-        child.terminate()
+        child.kill()  # it would wait for connections that are kept
         await child.wait()
-        shutil.rmtree(folder, ignore_errors=True)
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
 
-async def _wait_for(port: int) -> None:
+async def _start(program: Path, folder: Path) -> tuple[asyncio.subprocess.Process, str]:
+    nothing = asyncio.subprocess.DEVNULL
+    for _ in range(TRIES):
+        port = find_free_ports(1)[0]
+        child = await asyncio.create_subprocess_exec(
+            program, "--quiet", "--keep-alive", "--port", f"127.0.0.1:{port}", "posix", str(folder),
+            env={"ROOT_ACCESS_KEY": ACCESS, "ROOT_SECRET_KEY": SECRET}, stdout=nothing, stderr=nothing,
+        )  # fmt: skip
+        if await _answers(child, port):
+            return child, f"http://127.0.0.1:{port}"
+    raise RuntimeError(f"{program} ends where it should serve")
+
+
+async def _answers(child: asyncio.subprocess.Process, port: int) -> bool:
+    """Wait until a server can be asked; False where it ended."""
     async with asyncio.timeout(START_SECONDS):
-        while True:
-            try:
+        while child.returncode is None:
+            with contextlib.suppress(OSError):
                 _, writer = await asyncio.open_connection("127.0.0.1", port)
-            except OSError:
-                await asyncio.sleep(0.05)
-                continue
-            writer.close()
-            await writer.wait_closed()
-            return
+                writer.close()
+                await writer.wait_closed()
+                return child.returncode is None
+            await asyncio.sleep(0.05)
+    return False
