@@ -60,7 +60,7 @@ images: venv ## build the images, load them into the cluster
 	@hack/images.sh
 
 test-cluster: venv cluster images ## tests on the kind cluster
-	@$(PYTEST) -m cluster -n 2 --dist loadgroup $$(grep -rl 'mark\.cluster' tests --include='test_*.py')
+	@$(PYTEST) -m cluster -n 2 --dist loadgroup $$(grep -rl 'mark\.cluster' tests --include='test_*.py' | sort)
 
 test-faults: venv ## every fault that we know how to make, against a bare API server
 	@$(PYTEST) -m faults --all-faults

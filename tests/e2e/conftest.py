@@ -8,13 +8,22 @@ from pathlib import Path
 import httpx
 import pytest
 from kind_cluster import CACHE, PATIENCE, RELEASE, RELEASE_NAMESPACE, Cluster
+from xdist.scheduler import LoadScopeScheduling
+
+NEED_NO_CLUSTER = ("tests/evaluator/", "tests/e2e/test_images.py", "tests/e2e/test_example_runs.py")
+"""Tests that are among these for their length alone."""
 
 
-def pytest_collection_modifyitems(items):
-    """Let one process have the cluster; what needs none of it may be tested by another beside."""
-    for item in items:
-        if "cluster" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("cluster"))
+class OneHasTheCluster(LoadScopeScheduling):
+    """All tests of the cluster in one process, in their order; what needs none is tested by others beside."""
+
+    def _split_scope(self, nodeid):
+        return nodeid if nodeid.startswith(NEED_NO_CLUSTER) else "cluster"
+
+
+def pytest_xdist_make_scheduler(config, log):
+    """Use it where groups are asked for: those of xdist itself need node ids that may be changed."""
+    return OneHasTheCluster(config, log) if config.getvalue("dist") == "loadgroup" else None
 
 
 @pytest.fixture(scope="session")
