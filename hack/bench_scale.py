@@ -90,7 +90,7 @@ async def measure(runs: int, floor: float, folder: Path) -> Figures:
         stack.push_async_callback(models.cleanup)
         leaving = asyncio.create_task(pretender.follow(ground))
         stack.callback(leaving.cancel)
-        operator = MeasuredOperator(ground, PROFILE)
+        operator = MeasuredOperator(ground, pretender.output, PROFILE)
         stack.callback(operator.kill)
         stack.callback(keep_log, operator, runs)
         await operator.ready()

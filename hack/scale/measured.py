@@ -21,12 +21,13 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 class MeasuredOperator:
     """One operator over a ground; it reaches model servers by their pods' addresses, as one in a cluster does."""
 
-    def __init__(self, ground: Ground, prefix: tuple[str, ...] = ()) -> None:
+    def __init__(self, ground: Ground, output: str, prefix: tuple[str, ...] = ()) -> None:
         (self._port,) = find_free_ports(1)
         environ = {
             "KUBECONFIG": str(ground.kubeconfig()),
             "KUBERNETES_SERVICE_HOST": "127.0.0.1",
             "TOOLORCH_HTTP_PORT": str(self._port),
+            "TOOLORCH_OUTPUT_URI": output,
         }
         self.log = ground.folder / "operator.log"
         self._program = Program([*prefix, sys.executable, "-m", "toolorch_operator"], self.log, environ)
