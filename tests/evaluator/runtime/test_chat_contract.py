@@ -233,7 +233,7 @@ async def test_a_call_that_is_cut_off_leaves_its_event(make_world, open_chat, mo
         await asyncio.wait([call])
         world.point(server, ready=False)
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(UnitChat(chat, UNIT)("agent", MESSAGES), 0.05)
+            await asyncio.wait_for(UnitChat(chat, UNIT)("agent", MESSAGES), 0.2)
     under_way, waiting = parse_events(chat.profile.close())
     assert (under_way["cause"], under_way["tries"], under_way["endpoint"]) == ("cut_off", 1, "pool-a-0")
     assert (waiting["cause"], waiting["tries"], waiting["ms"]) == ("cut_off", 0, 0)

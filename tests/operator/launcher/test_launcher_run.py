@@ -175,8 +175,14 @@ def test_workers_that_outlive_their_server_are_ended_with_it(launch):
 
 
 def test_a_workers_last_words_count_after_the_server_is_gone(launch):
-    words = f"import time; time.sleep(0.2); print({OOM!r}, flush=True)"
-    run = launch(f"import os, subprocess, sys\nsubprocess.Popen([sys.executable, '-c', {words!r}])\nos._exit(1)\n")
+    words = f"import os, sys, time; os.write(int(sys.argv[1]), b'x'); time.sleep(0.1); print({OOM!r}, flush=True)"
+    run = launch(
+        "import os, subprocess, sys\n"
+        "its_end, own_end = os.pipe()\n"
+        f"subprocess.Popen([sys.executable, '-c', {words!r}, str(own_end)], pass_fds=[own_end])\n"
+        "os.read(its_end, 1)\n"  # it has started, however long that took
+        "os._exit(1)\n"
+    )
     assert run.end() == 85
 
 
