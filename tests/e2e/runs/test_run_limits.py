@@ -32,7 +32,21 @@ def stopped(runs):
 
 
 @pytest.fixture(scope="module")
-def spent(runs, stopped):
+def suspended(runs, stopped):
+    """When a run was suspended that cannot end its units, and the exit codes of its only shard, each with its time."""
+    runs.until_ready("never")
+    runs.start("endless", "never", shards=1)
+    runs.until("endless", lambda s: s.get("units", {}).get("running"))
+    path = "{.status.containerStatuses[0].state.terminated.exitCode}"
+    selector = "toolorch.dev/name=endless,toolorch.dev/step=shard"
+    with runs.cluster.watching("pods", path, namespace=runs.namespace, selector=selector) as seen:
+        began = time.monotonic()
+        runs.patch("endless", {"spec": {"suspend": True}})
+        yield began, seen
+
+
+@pytest.fixture(scope="module")
+def spent(runs, suspended):
     """A run that used up its budget: status and objects."""
     limits = {"budget": {"tokens": FEW_TOKENS}, "ttlSecondsAfterFinished": {"complete": TTL_SECONDS}}
     runs.start("spent", "slow", tasks=SPENT_UNITS // 3, concurrencyPerShard=2, **limits)
@@ -73,16 +87,9 @@ def test_children_of_a_complete_run_go_when_their_time_is_over_and_its_results_s
     assert runs.look("configmaps", "spent-input")["kind"] == "Status", "its input is gone"
 
 
-def test_a_shard_that_cannot_end_its_units_gives_them_back_within_its_grace(runs):
-    runs.until_ready("never")
-    runs.start("endless", "never", shards=1)
-    runs.until("endless", lambda s: s.get("units", {}).get("running"))
-    path = "{.status.containerStatuses[0].state.terminated.exitCode}"
-    selector = "toolorch.dev/name=endless,toolorch.dev/step=shard"
-    with runs.cluster.watching("pods", path, namespace=runs.namespace, selector=selector) as seen:
-        began = time.monotonic()
-        runs.patch("endless", {"spec": {"suspend": True}})
-        runs.until("endless", lambda _: any(code for _, code in seen))
+def test_a_shard_that_cannot_end_its_units_gives_them_back_within_its_grace(runs, suspended):
+    began, seen = suspended
+    runs.until("endless", lambda _: any(code for _, code in seen))
     ((at, code),) = [(at, code) for at, code in seen if code][:1]
     assert int(code) == DRAINED
     assert at - began < GRACE_SECONDS
