@@ -199,7 +199,7 @@ async def test_a_call_waits_until_an_endpoint_is_ready(make_world, open_chat, mo
         assert (await asyncio.wait_for(call, 2)).content == "hello"
     (event,) = parse_events(chat.profile.close())
     assert event["tries"] == 1
-    assert event["waited_ms"] >= event["unready_ms"] >= 90
+    assert event["waited_ms"] >= event["unready_ms"] > 0
 
 
 async def test_events_tell_of_every_call_and_hold_none_of_its_text(
@@ -237,7 +237,7 @@ async def test_a_call_that_is_cut_off_leaves_its_event(make_world, open_chat, mo
     under_way, waiting = parse_events(chat.profile.close())
     assert (under_way["cause"], under_way["tries"], under_way["endpoint"]) == ("cut_off", 1, "pool-a-0")
     assert (waiting["cause"], waiting["tries"], waiting["ms"]) == ("cut_off", 0, 0)
-    assert waiting["waited_ms"] >= waiting["unready_ms"] >= 40
+    assert waiting["waited_ms"] >= waiting["unready_ms"] > 0
 
 
 async def test_a_role_that_nobody_plays_calls_nobody(make_world, open_chat, model_servers, quick):
