@@ -19,7 +19,11 @@ LOG_ALLOWED = re.compile(r"^(retry|resync failed|cannot list the kinds|event not
 """Warnings that name an API server's trouble; a bug says `bug`."""
 RETRIED = re.compile(r"^Request attempt #\d+/\d+ failed; (will retry|TCP closed)")
 """What kopf says as an error of each answer that it bears."""
-DEATH = re.compile(r"^a part of the operator died$|^(Watcher for|Multidimensional multitasker) .*has failed")
+DEATH = re.compile(
+    r"^a part of the operator died$|^(Watcher for|Multidimensional multitasker) .*has failed"
+    # What its other watches say as they are let go.
+    r"|^Exception in callback stream\.<locals>\.request_cancel_callback"
+)
 """Last words of an operator whose watch cannot go on."""
 
 
