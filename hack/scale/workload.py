@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import AsyncIterator, Callable
@@ -84,17 +85,21 @@ def has(manifest: Manifest, condition: str) -> bool:
 
 
 async def watch(ground: Ground, path: str, **query: str) -> AsyncIterator[tuple[str, Manifest]]:
-    """Yield type and object of what happens to the objects at a path from now on, for ever."""
-    version = (await ground.get(path, limit="1"))["metadata"]["resourceVersion"]
-    asked = {**query, "watch": "1", "resourceVersion": version, "timeoutSeconds": "86400"}
+    """Yield type and object of what happens to objects at a path, for ever; what may have been missed comes anew."""
     endless = aiohttp.ClientTimeout(total=None)
-    async with ground.session.get(path, params=asked, timeout=endless, read_bufsize=LINE_BYTES) as answer:
-        async for line in answer.content:
-            event = json.loads(line)
-            if event["type"] == "ERROR":
-                raise SystemExit(f"watch of {path}: {event['object']}")
-            yield event["type"], event["object"]
-    raise SystemExit(f"the watch of {path} ended")
+    while True:
+        listed = await ground.get(path, **query)
+        for item in listed["items"]:
+            yield "ADDED", item
+        asked = {**query, "watch": "1", "resourceVersion": listed["metadata"]["resourceVersion"]}
+        # The API server drops a watcher that does not keep up.
+        with contextlib.suppress(aiohttp.ClientError):
+            async with ground.session.get(path, params=asked, timeout=endless, read_bufsize=LINE_BYTES) as answer:
+                async for line in answer.content:
+                    event = json.loads(line)
+                    if event["type"] == "ERROR":
+                        break
+                    yield event["type"], event["object"]
 
 
 class Feeder:
