@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from programs import find_free_ports
+from programs import die_with_parent, find_free_ports
 
 ROOT = Path(__file__).resolve().parents[3]
 ACCESS, SECRET, REGION = "the-access-key", "the-secret-key", "us-east-1"
@@ -62,6 +62,7 @@ async def _start(program: Path, folder: Path) -> tuple[asyncio.subprocess.Proces
         child = await asyncio.create_subprocess_exec(
             program, "--quiet", "--keep-alive", "--port", f"127.0.0.1:{port}", "posix", str(folder),
             env={"ROOT_ACCESS_KEY": ACCESS, "ROOT_SECRET_KEY": SECRET}, stdout=nothing, stderr=nothing,
+            preexec_fn=die_with_parent,
         )  # fmt: skip
         if await _answers(child, port):
             return child, f"http://127.0.0.1:{port}"
