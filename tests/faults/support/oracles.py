@@ -175,8 +175,9 @@ def is_counted(key, outcome):
 
     An operator that is writing a Service in that very moment makes it once more, and it is deleted once more.
     """
-    is_child = key.partition("/")[0] in ("Service", "ConfigMap")
-    return not is_child or any(outcome.story.all(kind) for kind in ("ModelPool", "EvalRun"))
+    kind, _, name = key.partition("/")
+    owners = [owner for (of, owner) in outcome.story.objects if of in ("ModelPool", "EvalRun")]
+    return kind not in ("Service", "ConfigMap") or any(f"{name}-".startswith(f"{owner}-") for owner in owners)
 
 
 def room(node):
