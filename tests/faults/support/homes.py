@@ -12,12 +12,22 @@ from model_servers import ModelServers, external_server
 from normal import describe_end
 
 API = "toolorch.dev/v1alpha1"
-SETTLE_SECONDS = 60.0
+SETTLE_SECONDS = 180.0
 """Longest wait for an end that takes two seconds on an idle machine."""
-LOOK, STAYS = 0.2, 0.6
+LOOK, STAYS = 0.2, 1.0
 """Seconds between two looks, and for which an end must stay: an event is looked at within a tenth of one."""
 HISTORY = re.compile(r"^(ModelPool|EvalRun)/.*\.status\.(remediations|ladder\.generation|attemptsBefore)\b")
 """Fields that tell what has been, and are to differ."""
+BEGUN = re.compile(r"^Job/.*\.spec\.backoffLimitPerIndex$")
+"""Fields of what an attempt began with; the next one begins with others."""
+HASH = re.compile(r"[./](specHash|spec-hash|template-hash|applied-hash)$")
+"""Fields that stand for a spec as a whole, and its namespace is in there."""
+IDLE = re.compile(r"^Deployment/.*\.spec\.replicas$")
+"""Of a Deployment: one of none is as good as none, and is kept for a replica that had a place before."""
+SERVED = ("ModelPool/pool.status.served",)
+LEFT_OUT = (HISTORY, BEGUN, HASH)
+WORDS = re.compile(r'"generation": ?\d+|(?<=no node may take it): .*|(?<=; free): .*')
+"""Parts of a text that count changes, or name the nodes of other homes."""
 
 
 class Home:
@@ -59,10 +69,31 @@ class Home:
         return self.is_seen and asyncio.get_running_loop().time() - self._changed >= STAYS
 
     def describe(self):
-        """Return the state of all that lasts."""
+        """Return the state of all that lasts and does not hold the namespace's name."""
         if self._described is None:
-            self._described = {k: v for k, v in describe_end(self.story).items() if not HISTORY.match(k)}
+            end = describe_end(self.story)
+            idle = tuple(k.removesuffix("spec.replicas") for k, v in end.items() if IDLE.match(k) and v == 0)
+            # What the last server said of itself stays until another speaks.
+            idle += () if any(k.endswith(".status.readyReplicas") and v for k, v in end.items()) else SERVED
+            kept = {k: v for k, v in end.items() if not k.startswith(idle) and not any(p.search(k) for p in LEFT_OUT)}
+            self._described = {k: WORDS.sub("", v) if isinstance(v, str) else v for k, v in kept.items()}
         return self._described
+
+    @property
+    def refusal(self):
+        """What the operator says where it cannot make what the newest spec asks for; then all stays as it was."""
+        status = (self.story.find(self._kind, self._name) or {}).get("status", {})
+        if status.get("reason") != "InvalidSpec":
+            return ""
+        return next(c["message"] for c in status["conditions"] if c["reason"] == "InvalidSpec")
+
+    def compare(self, other, part=""):
+        """Return how two homes differ, in a part of their state; those that refuse in the same words are alike."""
+        if self.refusal == other.refusal != "":
+            return []
+        own, its = self.describe(), other.describe()
+        apart = (key for key in sorted(own.keys() | its.keys()) if part in key and own.get(key) != its.get(key))
+        return [f"{key} is {own.get(key)!r}, not {its.get(key)!r}" for key in apart]
 
     async def seen(self):
         """Wait until the operator has looked at the newest spec."""
@@ -72,14 +103,12 @@ class Home:
         """Wait until the operator has looked at the newest spec and nothing changes any more."""
         await self._until(lambda: self.rests, "it rests")
 
-    async def like(self, other):
-        """Wait until two homes rest in the same state; return how they differ where that does not come about."""
+    async def resemble(self, other, part=""):
+        """Wait until two homes rest alike; return how they differ where that does not come about."""
         try:
-            await self._until(lambda: self.rests and other.rests and self.describe() == other.describe(), "alike")
+            await self._until(lambda: self.rests and other.rests and not self.compare(other, part), "alike")
         except TimeoutError:
-            own, its = self.describe(), other.describe()
-            apart = sorted(key for key in own.keys() | its.keys() if own.get(key) != its.get(key))
-            return [f"{key} is {own.get(key)!r}, not {its.get(key)!r}" for key in apart] or ["it does not rest"]
+            return self.compare(other, part) or ["one of the two does not rest"]
         return []
 
     async def _until(self, is_so, what):
@@ -120,10 +149,8 @@ class Homes:
                 await self.operator.wait()
 
     async def open(self, namespace, kind, name, *, holds_shards=False):
-        """Make a namespace, and a node that takes nobody else's pods: it has the namespace's name."""
-        taint = {"key": "home", "value": namespace, "effect": "NoSchedule"}
+        """Make a namespace, and a node that nobody else's pods ask for: it has the namespace's name."""
         await self.ground.make_node(namespace, labels={"home": namespace})
-        await self.ground.patch(f"/api/v1/nodes/{namespace}", {"spec": {"taints": [taint]}})
         await self.ground.make_namespace(namespace)
         story, script = self._chronicle.open(namespace), Script()
         if holds_shards:
