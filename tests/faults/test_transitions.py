@@ -45,10 +45,10 @@ class World:
         """Homes that know but one good spec; differences by kind and field, and by what was done."""
 
     async def settle(self):
-        """Open the homes that the others are to come back to."""
-        for kind, specs in BASES.items():
-            for name, spec in specs.items():
-                self.bases[kind, name] = await self.open(f"{NAMES[kind]}-{name}", kind, spec)
+        """Open the homes that the others are to come back to; all names are of one length, as texts are cut at some."""
+        named = [(kind, name, spec) for kind, specs in BASES.items() for name, spec in specs.items()]
+        for number, (kind, name, spec) in enumerate(named):
+            self.bases[kind, name] = await self.open(f"b{number:02}a", kind, spec)
 
     async def open(self, namespace, kind, spec):
         """Return a home in which a spec is the first one."""
@@ -71,14 +71,14 @@ class World:
         async with self._turns:
             said = self.found[it.kind, it.field] = {}
             try:
-                await self._play(f"t{number}", it, said)
+                await self._play(f"t{number:02}", it, said)
             except TimeoutError as error:
                 said["in time"] = [str(error)]
 
     async def _play(self, namespace, it, said):
         good, base = BASES[it.kind][it.good], self.bases[it.kind, it.good]
         home, fresh = await asyncio.gather(
-            self.open(namespace, it.kind, good), self.open(f"{namespace}b", it.kind, it.other)
+            self.open(f"{namespace}a", it.kind, good), self.open(f"{namespace}b", it.kind, it.other)
         )
         await home.rest()
         refusal = await self.apply(home, it.other)
