@@ -88,11 +88,12 @@ class Home:
         return next(c["message"] for c in status["conditions"] if c["reason"] == "InvalidSpec")
 
     def compare(self, other, part=""):
-        """Return how two homes differ, in a part of their state; those that refuse in the same words are alike."""
+        """Return how two homes differ, where a pattern finds `part`; those that refuse in the same words are alike."""
         if self.refusal == other.refusal != "":
             return []
         own, its = self.describe(), other.describe()
-        apart = (key for key in sorted(own.keys() | its.keys()) if part in key and own.get(key) != its.get(key))
+        keys = (key for key in sorted(own.keys() | its.keys()) if re.search(part, key))
+        apart = [key for key in keys if own.get(key) != its.get(key)]
         return [f"{key} is {own.get(key)!r}, not {its.get(key)!r}" for key in apart]
 
     async def seen(self):
