@@ -7,6 +7,8 @@ from typing import Any
 
 from toolorch_api.meta import GROUP
 from toolorch_api.modelpool import ModelPool
+from toolorch_operator.modelpool.observed import ObservedPool
+from toolorch_operator.modelpool.pods import ANNOTATION_TEMPLATE, PodView
 from toolorch_operator.raw import digest
 
 ANNOTATION_ROLLOUT = f"{GROUP}/rollout"
@@ -34,3 +36,15 @@ def describe_deferral(runs: Sequence[str]) -> str:
 def template_hash(template: Mapping[str, Any]) -> str:
     """Return 12 hex digits over a pod template: the API server's defaults make live templates differ from it."""
     return digest(template, _HASH_DIGITS)
+
+
+def replaced_pods(pods: Mapping[str, PodView], observed: ObservedPool, template: str) -> frozenset[str]:
+    """Return the replicas whose pod is about to be told to go: it lacks the wanted template, its Deployment has it."""
+    outdated = (name for name, pod in pods.items() if pod.template != template)
+    return frozenset(name for name in outdated if _runs(observed.deployments.get(name) or {}, template))
+
+
+def _runs(deployment: Mapping[str, Any], template: str) -> bool:
+    spec = deployment.get("spec") or {}
+    annotations = ((spec.get("template") or {}).get("metadata") or {}).get("annotations") or {}
+    return bool(spec.get("replicas")) and annotations.get(ANNOTATION_TEMPLATE) == template

@@ -22,6 +22,7 @@ from toolorch_operator.modelpool.instances import (
     why_no_pod,
 )
 from toolorch_operator.modelpool.observed import ObservedPool, Probe, StartView
+from toolorch_operator.modelpool.rollout import replaced_pods
 from toolorch_operator.modelpool.slots import grant, is_settling, without_nodes
 from toolorch_operator.modelpool.targets import proof
 
@@ -47,7 +48,10 @@ class Gates:
 
 def advance(pool: ModelPool, observed: ObservedPool, names: Sequence[str], gates: Gates) -> list[Replica]:
     """Return the wanted replicas as they are to be next; each start has its slot."""
-    pods, going, before = current_pods(observed.pods), going_instances(observed.pods), known_instances(pool)
+    pods, before = current_pods(observed.pods), known_instances(pool)
+    replaced = replaced_pods(pods, observed, gates.template)
+    pods = {name: pod for name, pod in pods.items() if name not in replaced}
+    going = going_instances(observed.pods) | replaced
     aims = []
     for name in names:
         seen = Replica(

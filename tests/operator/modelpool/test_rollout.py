@@ -7,7 +7,7 @@ import pytest
 from toolorch_api.modelpool_status import InstanceState, ModelPoolStatus
 from toolorch_operator.modelpool.fetch.legs import FetchPlan
 from toolorch_operator.modelpool.observed import ClusterView, ObservedPool, Probe, ServedModel, StartView
-from toolorch_operator.modelpool.pods import PodView, Termination
+from toolorch_operator.modelpool.pods import ANNOTATION_TEMPLATE, PodView, Termination
 from toolorch_operator.modelpool.rollout import describe_deferral, is_forced, template_hash
 from toolorch_operator.modelpool.stages import Gates, advance
 from toolorch_operator.modelpool.targets import proof
@@ -181,3 +181,24 @@ def test_a_server_that_has_passed_needs_neither_slot_nor_exam_though_another_sta
     observed = ObservedPool(pods=[pod], probes=probes, cluster=ClusterView(Placement(), starts))
     [replica] = advance(pool, observed, ["p-0"], Gates(noon, 600, FetchPlan(), template="new"))
     assert (replica.state, replica.runs, replica.proven) == (state, True, known["proven"])
+
+
+@pytest.mark.parametrize(
+    ("running", "step"),
+    [
+        pytest.param({"replicas": 1, "template": "new"}, "starts", id="is to go: its Deployment has the new template"),
+        pytest.param({"replicas": 1, "template": "old"}, "stops", id="is still wanted by its Deployment"),
+        pytest.param({"replicas": 0, "template": "new"}, "stops", id="is to go, and no other is to come"),
+    ],
+)
+@pytest.mark.parametrize("look", [UP, LOADS, ENDED], ids=["answers nothing", "is not ready", "has ended"])
+def test_a_rollout_goes_on_while_its_earlier_pod_has_yet_to_be_told(pool_of, noon, running, step, look):
+    known = {"instances": [{"name": "p-0", "state": STARTING, "since": noon - timedelta(seconds=1)}]}
+    template = {"metadata": {"annotations": {ANNOTATION_TEMPLATE: running["template"]}}}
+    observed = ObservedPool(
+        pods=[PodView("old", "uid-old", "p-0", node="node-a", phase="Running", template="old", **look)],
+        deployments={"p-0": {"spec": {"replicas": running["replicas"], "template": template}}},
+        cluster=ClusterView(Placement(assigned={"evals/p-0": "node-a"}), []),
+    )
+    [replica] = advance(pool_of("p", status=known), observed, ["p-0"], Gates(noon, 600, FetchPlan(), template="new"))
+    assert describe(replica) == step
