@@ -1,7 +1,8 @@
 """The matrix: whatever goes wrong once, or a few times, a workload ends as it does without, and nothing is done twice.
 
-Some of its plans are played, with --all-faults all of them; --fault-plan PATH plays one alone. What fails stays in a
-folder that the failure names: the plan, the trace of it, and its violations with what the operators said.
+Some of its plans are played, and count where they fail twice; with --all-faults all of them, and a race that was lost
+once counts too; --fault-plan PATH plays one alone. What fails stays in a folder that the failure names: the plan, the
+trace of it, and its violations with what the operators said.
 """
 
 from pathlib import Path
@@ -28,8 +29,9 @@ LEAST_FIRED = 0.6
 async def verdicts(request, tmp_path_factory):
     """The verdicts by class, of plans that were played some at a time, and the folder of what failed."""
     folder, one = tmp_path_factory.mktemp("matrix"), request.config.getoption("--fault-plan")
+    every = request.config.getoption("--all-faults")
     async with Arena() as arena:
-        campaign = Campaign(arena, folder)
+        campaign = Campaign(arena, folder, is_strict=bool(every or one))
         if one:
             plan = load_plan(Path(one))
             await campaign.learn((plan.workload,))
@@ -37,7 +39,7 @@ async def verdicts(request, tmp_path_factory):
         else:
             await campaign.learn()
             matrix = build_matrix(campaign.references)
-            chosen = matrix if request.config.getoption("--all-faults") else pick(matrix, TIER)
+            chosen = matrix if every else pick(matrix, TIER)
             chosen[REGRESSIONS] = [load_plan(path) for path in KEPT]
         found = await campaign.run([plan for plans in chosen.values() for plan in plans])
         request.config.stash[TABLE] = build_table(chosen, found)

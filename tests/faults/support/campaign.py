@@ -34,7 +34,7 @@ class Verdict:
     has_fired: bool
     seconds: float
     first: list = field(default_factory=list)
-    """Violations that a second play, with the machine for itself, did not repeat."""
+    """Violations of a first play, where there was a second one, with the machine for itself."""
 
     @property
     def may_be_late(self):
@@ -48,6 +48,8 @@ class Campaign:
 
     arena: object
     folder: object
+    is_strict: bool = True
+    """Whether a violation counts that is no lateness and does not come again: a race that is rarely lost."""
     at_once: int = AT_ONCE
     references: dict = field(default_factory=dict)
 
@@ -70,12 +72,18 @@ class Campaign:
     async def run(self, plans):
         """Return the verdicts on plans, in their order."""
         verdicts = await self._each(plans, self.run_one)
-        late = [number for number, verdict in enumerate(verdicts) if verdict.may_be_late]
-        for number in late if len(late) <= AGAIN else ():
+        doubtful = [n for n, v in enumerate(verdicts) if v.may_be_late or (v.violations and not self.is_strict)]
+        for number in doubtful if len(doubtful) <= AGAIN else ():
+            if not verdicts[number].may_be_late:
+                self._keep_first(plans[number])
             again = await self.run_one(plans[number])
             again.first = verdicts[number].violations
             verdicts[number] = again
         return verdicts
+
+    def _keep_first(self, plan):
+        for ending in ("json", "trace", "violations"):
+            shutil.copy(self.folder / f"{plan.name}.{ending}", self.folder / f"{plan.name}.first.{ending}")
 
     async def run_one(self, plan):
         """Play one plan and return the verdict on it."""
@@ -113,7 +121,7 @@ def rests_twice(outcome):
 def build_table(matrix, verdicts):
     """Return a table of plans and violations by class; `matrix` are the plans by class."""
     by_name = {v.plan.name: v for v in verdicts}
-    table = Table("class", "plans", "fired", "violations", "what", "late once")
+    table = Table("class", "plans", "fired", "violations", "what", "once only")
     for kind, plans in matrix.items():
         add_row(table, kind, [by_name[p.name] for p in plans if p.name in by_name])
     add_row(table, "total", verdicts)
@@ -125,8 +133,10 @@ def add_row(table, kind, verdicts):
     failed = [v for v in verdicts if v.violations]
     oracles = Counter(text.split()[0] for v in failed for text in v.violations)
     what = ", ".join(f"{oracle} {n}" for oracle, n in sorted(oracles.items()))
-    fired, late = sum(v.has_fired for v in verdicts), sum(bool(v.first) for v in verdicts)
-    table.add_row(kind, str(len(verdicts)), str(fired), str(len(failed)), what, str(late))
+    fired = sum(v.has_fired for v in verdicts)
+    once = Counter(text.split()[0] for v in verdicts if not v.violations for text in v.first)
+    told = ", ".join(f"{oracle} {n}" for oracle, n in sorted(once.items()))
+    table.add_row(kind, str(len(verdicts)), str(fired), str(len(failed)), what, told)
 
 
 def render(table):
