@@ -15,7 +15,7 @@ PYTEST := $(BIN)/python -m pytest
 .PHONY: help venv generate lock format lint types imports test test-unit test-cluster test-faults test-some-faults test-vllm cluster images demo bench audit clean-cluster clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 venv: .venv/installed ## make .venv from requirements.lock
 .venv/installed: requirements.lock pyproject.toml
