@@ -1,20 +1,12 @@
 """`toolorch-evaluator` over a scripted benchmark, imported once and forked for each step that is to run.
 
-Its first line says that it is ready. Each line of its input asks for a step:
-{"step": "shard", "environ": {...}, "log": "path", "patience": 15}. Each further line of its output is about one:
-{"pid": 1} in the order in which they were asked for, and {"pid": 1, "code": 0} as they end.
+Its first line says that it is ready; then it speaks as `forks` says. A line that asks has a step and a patience too:
+{"step": "shard", "environ": {...}, "log": "path", "patience": 15}.
 """
 
-import gc
 import importlib
-import json
-import os
-import random
-import selectors
-import signal
-import sys
 
-from programs import die_with_parent
+from forks import BROKEN, serve
 
 from toolorch_api.shard import Unit
 from toolorch_evaluator.__main__ import build_app
@@ -63,83 +55,17 @@ class Scripted(Packaged):
         return Score(reward, {"DB": reward})
 
 
-def main():
-    """Fork until the input ends; the rest ends with this process."""
-    for name in LATE:
-        importlib.import_module(name)
-    reading, writing = os.pipe()
-    os.set_blocking(writing, False)
-    signal.set_wakeup_fd(writing)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
-    watched = selectors.DefaultSelector()
-    watched.register(0, selectors.EVENT_READ)
-    watched.register(reading, selectors.EVENT_READ)
-    text = b""
-    # A process that looks for garbage writes to all that it shares, and makes it its own.
-    gc.freeze()
-    say(ready=True)
-    while True:
-        for key, _ in watched.select():
-            got = os.read(key.fd, 1 << 16)
-            if key.fd == reading:
-                report_ended()
-                continue
-            if not got:
-                return
-            *lines, text = (text + got).split(b"\n")
-            for line in lines:
-                say(pid=fork(json.loads(line), (reading, writing)))
+def step(asked):
+    """Do one step, which ends this process by itself."""
 
+    def open_results(root, env):
+        return Results(open_store(root, env), asked["patience"], longest_pause=1.0)
 
-def report_ended():
-    """Say of each process that ended how it did."""
-    while True:
-        try:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-        except ChildProcessError:
-            return
-        if not pid:
-            return
-        say(pid=pid, code=os.waitstatus_to_exitcode(status))
-
-
-def say(**line):
-    os.write(1, json.dumps(line).encode() + b"\n")
-
-
-def fork(asked, own):
-    """Fork one step and return its process id."""
-    pid = os.fork()
-    if pid:
-        return pid
-    try:
-        become(asked, own)
-
-        def open_results(root, env):
-            return Results(open_store(root, env), asked["patience"], longest_pause=1.0)
-
-        build_app(lambda name: Scripted(), open_results)([asked["step"]])
-    except BaseException:  # noqa: BLE001 - whatever it was, it must never go on as a second server of forks
-        sys.excepthook(*sys.exc_info())
-    finally:
-        sys.stderr.flush()
-        os._exit(70)
-
-
-def become(asked, own):
-    """Leave behind what is the parent's: signals, files, environment, chance."""
-    die_with_parent()
-    signal.set_wakeup_fd(-1)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    log, nothing = os.open(asked["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND), os.open(os.devnull, os.O_RDONLY)
-    for source, target in ((nothing, 0), (log, 1), (log, 2)):
-        os.dup2(source, target)
-    for number in (*own, log, nothing):
-        os.close(number)
-    os.environ.clear()
-    os.environ.update(asked["environ"])
-    random.seed()
+    build_app(lambda name: Scripted(), open_results)([asked["step"]])
+    return BROKEN
 
 
 if __name__ == "__main__":
-    main()
+    for name in LATE:
+        importlib.import_module(name)
+    serve(step, hello={"ready": True})
