@@ -3,6 +3,7 @@
 from contextlib import asynccontextmanager
 
 from aiohttp import ClientError, web
+from doors import opened
 from proxy import Asked
 from signatures import parse_call
 from upstream import passed_on, reach
@@ -40,11 +41,5 @@ async def front(ground, find_servers):
 
         app = web.Application(client_max_size=MAX_BODY)
         app.router.add_route("*", "/{path:.*}", handle)
-        runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.2)
-        await runner.setup()
-        try:
-            site = web.TCPSite(runner, "127.0.0.1", 0)
-            await site.start()
-            yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-        finally:
-            await runner.cleanup()
+        async with opened(app, handler_cancellation=True, shutdown_timeout=0.2) as url:
+            yield url

@@ -4,6 +4,7 @@ import json
 from contextlib import asynccontextmanager
 
 from aiohttp import web
+from doors import opened
 
 AWAY = (503, b'{"error": "no endpoints available"}')
 NOT_FOUND = (404, b'{"error": "not found"}')
@@ -56,11 +57,5 @@ async def external_server():
 
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", handle)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    try:
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        yield f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}/v1"
-    finally:
-        await runner.cleanup()
+    async with opened(app) as url:
+        yield f"{url}/v1"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from actions import BROKEN, Answer, act
 from aiohttp import ClientError, web
+from doors import opened
 from fault_plan import Triggers
 from journal import Journal
 from sightings import parse_manifest
@@ -73,12 +74,9 @@ class Proxy:
             app = web.Application(client_max_size=MAX_BODY)
             app.router.add_route("*", "/{path:.*}", self._handle)
             # A watch ends with its client: what an operator that is gone would have seen must not count.
-            runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.2)
-            await runner.setup()
-            stack.push_async_callback(runner.cleanup)
+            way_in = opened(app, handler_cancellation=True, shutdown_timeout=0.2)
+            self.url = await stack.enter_async_context(way_in)
             stack.callback(self._staleness.close)
-            await web.TCPSite(runner, "127.0.0.1", 0).start()
-            self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
             self._stack = stack.pop_all()
         return self
 

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 from aiohttp import web
+from doors import opened
 
 from toolorch_mock.arguments import parse_options
 from toolorch_mock.brains.registry import find_model
@@ -49,11 +50,5 @@ async def serve_models() -> AsyncIterator[Models]:
 
     app = web.Application()
     app.router.add_post("/{run}/v1/chat/completions", chat)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    models.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    try:
+    async with opened(app, shutdown_timeout=0.1) as models.url:
         yield models
-    finally:
-        await runner.cleanup()
