@@ -163,11 +163,6 @@ class Freshness:
         """Return how an object's brain sees another as it was last read; None where that is not known, or no longer."""
         return self._around[key].find(resource, namespace, name) if key in self._around else None
 
-    def mark_all(self) -> None:
-        """Have everything around all objects read again."""
-        for surroundings in self._around.values():
-            surroundings.mark()
-
     def forget(self, key: Key) -> None:
         """Keep nothing of an object that is gone, or of which nothing is left to be done."""
         self._around.pop(key, None)

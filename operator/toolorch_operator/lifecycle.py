@@ -9,7 +9,7 @@ import asyncio
 import os
 import random
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import structlog
@@ -18,9 +18,8 @@ from aiohttp import web
 from toolorch_operator.elector import Alone, Elector
 from toolorch_operator.errors import EdgeError
 from toolorch_operator.handlers import build_registry, run_watch
-from toolorch_operator.owner import Key
 from toolorch_operator.reconcile import World, reconcile
-from toolorch_operator.resources import OWNERS
+from toolorch_operator.resync import Resync
 from toolorch_operator.server import serve
 from toolorch_operator.settings import Settings
 from toolorch_operator.watch import Watch
@@ -28,10 +27,6 @@ from toolorch_operator.workqueue import WORKERS, WorkQueue, run_worker
 
 DRAIN_SECONDS = 12.0
 """Seconds for reconciles that run when the end comes; kopf needs up to 6 more, and 20 is the whole of it."""
-SPREAD_SECONDS = 120.0
-"""Seconds over which a resync spreads its keys at most: it comes every 300, and its looks read everything."""
-KEYS_PER_SECOND = 20
-"""So many keys are no load; few pools that are looked at together share one listing of the cluster."""
 KINDS_SECONDS = 2.0
 """Seconds between looks for the two kinds at the start."""
 
@@ -60,6 +55,7 @@ class Operator:
         self._settings = settings
         self._world = world
         self._queue = queue
+        self._resync = Resync(world, queue, settings.watch_namespace)
         self._elector = elector
         self._watch_events = watching or self._watch_cluster
         self._abort = abort
@@ -98,7 +94,7 @@ class Operator:
         # Started before the watch: kopf ends by cancelling whatever task is younger than itself.
         hold = asyncio.create_task(self._elector.hold())
         workers = [asyncio.create_task(self._work()) for _ in range(WORKERS)]
-        self._tasks = [*workers, asyncio.create_task(self._resync())]
+        self._tasks = [*workers, asyncio.create_task(self._resync_often())]
         unwatch = asyncio.Event()
         watch = asyncio.create_task(self._watch(unwatch))
         ended, _ = await asyncio.wait([stopping, hold, watch, *self._tasks], return_when=asyncio.FIRST_COMPLETED)
@@ -163,33 +159,18 @@ class Operator:
         # kopf looks for its kinds once: it would never watch one that is installed after its start.
         while True:
             try:
-                return await add_all(self._world, self._queue, self._settings.watch_namespace)
+                return await self._resync.add_changed()
             except EdgeError as error:
                 log.warning("cannot list the kinds", error=str(error), retry_after=KINDS_SECONDS)
                 await asyncio.sleep(KINDS_SECONDS)
 
-    async def _resync(self) -> None:
+    async def _resync_often(self) -> None:
         while True:
             await asyncio.sleep(self._settings.resync_seconds * random.uniform(0.8, 1.2))
             try:
-                await add_all(self._world, self._queue, self._settings.watch_namespace)
+                await self._resync.add_changed()
             except EdgeError as error:
                 log.warning("resync failed", error=str(error))
-
-
-async def add_all(world: World, queue: WorkQueue, namespace: str) -> None:
-    """Have every object reconciled, from a fresh LIST; what was refused is tried again."""
-    world.refused.clear()
-    world.freshness.mark_all()
-    for resource in OWNERS:
-        names = await world.cluster.collect(resource, _name, namespace)
-        spread = min(SPREAD_SECONDS, len(names) / KEYS_PER_SECOND)
-        for place, name in names:
-            queue.add(Key(resource.kind, place, name), random.uniform(0, spread))
-
-
-def _name(item: Mapping[str, Any]) -> tuple[str, str]:
-    return item["metadata"]["namespace"], item["metadata"]["name"]
 
 
 async def _drain(workers: list[asyncio.Task[None]]) -> bool:

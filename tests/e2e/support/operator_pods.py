@@ -37,8 +37,12 @@ class Operator:
     def refresh(self):
         """Make a fresh pod of it where it was killed often: the kubelet waits longer before each further restart."""
         if self.restarts() > 1:
-            self._cluster.kubectl("rollout", "restart", DEPLOYMENT, namespace=RELEASE_NAMESPACE)
-            self._cluster.kubectl("rollout", "status", DEPLOYMENT, "--timeout=120s", namespace=RELEASE_NAMESPACE)
+            self.renew()
+
+    def renew(self):
+        """Have a fresh pod of it: its first resync is minutes away."""
+        self._cluster.kubectl("rollout", "restart", DEPLOYMENT, namespace=RELEASE_NAMESPACE)
+        self._cluster.kubectl("rollout", "status", DEPLOYMENT, "--timeout=120s", namespace=RELEASE_NAMESPACE)
 
     def scale(self, replicas):
         """Run so many of it, and wait until exactly those are there and ready."""

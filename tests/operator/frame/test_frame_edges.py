@@ -11,7 +11,6 @@ import pytest
 from toolorch_operator.credentials import Credentials
 from toolorch_operator.errors import Unavailable
 from toolorch_operator.handlers import NoMemories, build_registry, build_settings
-from toolorch_operator.lifecycle import add_all
 from toolorch_operator.modelpool.observed import Probe, ServedModel
 from toolorch_operator.models import probe
 from toolorch_operator.owner import Key
@@ -19,6 +18,7 @@ from toolorch_operator.plan import Event
 from toolorch_operator.proxied import tunnel_url
 from toolorch_operator.reconcile import World
 from toolorch_operator.recorder import build_event, post_event
+from toolorch_operator.resync import Resync
 from toolorch_operator.server import serve
 from toolorch_operator.tunnel import TunnelTransport
 from toolorch_operator.watch import Watch
@@ -115,7 +115,7 @@ async def test_room_that_is_given_back_wakes_who_waits_for_it(frame, reason, kin
 async def test_a_resync_adds_every_object_and_tries_again_what_was_refused(frame):
     queue, cluster = Queue(), frame.cluster(frame.pool(), frame.run())
     world = World(cluster, {}, frame.defaults, frame.clock, frame.metrics(), {POOL: 1})
-    await add_all(world, queue, "")
+    await Resync(world, queue).add_changed()
     assert queue.keys == [POOL, RUN]
     assert world.refused == {}
 

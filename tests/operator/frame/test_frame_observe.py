@@ -79,7 +79,7 @@ async def test_a_pool_costs_four_lists_and_shares_the_listing_of_the_cluster(fra
     shared = ["list evalruns", "list modelpools", "list nodes", "list pods", "list resourcequotas"]
     assert sorted(cluster.requests) == sorted([*own, *shared])
     cluster.requests.clear()
-    freshness.mark_all()
+    freshness.mark(Key("ModelPool", "default", "pool"))
     await pools.observe(pool)
     assert sorted(cluster.requests) == own
     assert prober.asked == [("ModelPool/default/pool", "default", "http://10.0.0.1:8000/v1")] * 2
@@ -117,7 +117,7 @@ async def test_what_a_pool_costs_more(frame, spec, more):
     await pools.observe(ModelPool.model_validate(frame.pool()))
     usual = len(cluster.requests)
     cluster.requests.clear()
-    freshness.mark_all()
+    freshness.mark(Key("ModelPool", "default", "pool"))
     await pools.observe(ModelPool.model_validate(manifest))
     own = ["list configmaps", "list deployments", "list pods", "list services"]
     assert usual == 9

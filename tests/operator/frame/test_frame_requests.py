@@ -22,11 +22,11 @@ from toolorch_operator.evalrun.settled import is_settled
 from toolorch_operator.facts import Facts
 from toolorch_operator.freshness import Freshness
 from toolorch_operator.inventory import Inventory
-from toolorch_operator.lifecycle import add_all
 from toolorch_operator.owner import Key
 from toolorch_operator.plan import Plan
 from toolorch_operator.pool_observer import PoolObserver
 from toolorch_operator.reconcile import Brain, World, reconcile
+from toolorch_operator.resync import Resync
 from toolorch_operator.run_observer import RunObserver
 from toolorch_operator.schedule import Schedule
 from toolorch_operator.storage import Entry
@@ -158,6 +158,7 @@ class Sim:
         self.hash = spec_hash(EvalRun.model_validate(run).spec)
         self.api = build_api(frame, self.time, self, run, ready(frame.pool(), "pool"), ready(frame.pool(), "user"))
         self.world = self._operator(frame)
+        self.resync = Resync(self.world, self)
         self.watch = Watch(self, self.world.expire, self.world.expire_run, self.world.freshness, self.world.echoes)
 
     def _operator(self, frame):
@@ -191,7 +192,7 @@ class Sim:
             due = self.schedule.next_due()
             if min(self.time.next_at(), due or float("inf")) > next_resync:
                 self.time.now, next_resync = next_resync, next_resync + resync
-                await add_all(self.world, self, "")
+                await self.resync.add_changed()
             elif due is not None and due <= self.time.next_at():
                 self.time.now = max(self.time.now, due)
                 await self._look(self.schedule.take(self.time.now))
