@@ -8,6 +8,7 @@ from patience import until
 
 QUIET_SECONDS = 5
 """Longer than between two looks at anything that is about to end."""
+LEADS = "toolorch_leader 1.0"
 DEPLOYMENT = f"deployment/{RELEASE}"
 LABELS = "app.kubernetes.io/name=toolorch,app.kubernetes.io/component=operator"
 
@@ -50,7 +51,11 @@ class Operator:
         until(self.pods, lambda pods: len(pods) == replicas and all(map(_is_ready, pods)), seconds=PATIENCE)
 
     def settle(self):
-        """Wait until it asks for nothing any more, so that what comes is not what went before; return its counters."""
+        """Wait until it leads and asks for nothing any more, so that what comes is not what went before.
+
+        Returns its counters. One that stands by asks for nothing either, and has everything still to come.
+        """
+        until(lambda: f"{LEADS}\n" in self._metrics(), seconds=PATIENCE, pause=1)
         seen = [Counter()]
 
         def is_quiet():
@@ -73,12 +78,15 @@ class Operator:
 
     def counters(self):
         """Return its counters of requests, by metric and labels; its lease, which it renews for ever, left out."""
-        with self._cluster.forward(DEPLOYMENT, 8080, namespace=RELEASE_NAMESPACE) as port:
-            address = f"http://127.0.0.1:{port}/metrics"
-            text = self._cluster.call("curl", "--silent", "--noproxy", "*", address).stdout
+        text = self._metrics()
         lines = [line for line in text.splitlines() if line.startswith("toolorch_") and 'resource="leases"' not in line]
         rows = (line.rpartition(" ") for line in lines)
         return Counter({head: int(float(value)) for head, _, value in rows if "_requests_total{" in head})
+
+    def _metrics(self):
+        with self._cluster.forward(DEPLOYMENT, 8080, namespace=RELEASE_NAMESPACE) as port:
+            address = f"http://127.0.0.1:{port}/metrics"
+            return self._cluster.call("curl", "--silent", "--noproxy", "*", address).stdout
 
 
 def _is_ready(pod):
