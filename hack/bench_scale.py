@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "hack" / "scale"), str(ROOT / "tests" / "faults" / "support")]
 
 from chart import draw
-from measured import MeasuredOperator
+from measured import Counters, MeasuredOperator
 from pretender import Pretender, serve_models
 from workload import JOBS, POOLS, REPLICAS, RUNS, Feeder, build_job, build_pool, build_run, has
 from world import Ground, raise_world
@@ -104,6 +104,8 @@ async def measure(runs: int, floor: float, folder: Path) -> Figures:
         say(f"{runs} runs over after {runs_seconds:.0f} s, {operator.memory_mib():.0f} MiB, {cpu_runs:.1f} s of CPU")
         statuses = await reported(ground)
         await asyncio.sleep(SETTLE_SECONDS)
+        tell_shares("pool", pools, begun, ready)
+        tell_shares("run", runs, ready, await operator.counters())
         if leaving.done():
             leaving.result()
         before, cpu = await operator.counters(), operator.cpu_seconds()
@@ -134,6 +136,12 @@ async def measure(runs: int, floor: float, folder: Path) -> Figures:
             sum(status.get("attempt", 0) for status in statuses),
             os.getloadavg()[0],
         )
+
+
+def tell_shares(what: str, count: int, before: Counters, after: Counters) -> None:
+    """Tell what each of so many objects asked of the API server."""
+    shares = {key: (n - before.requests().get(key, 0)) / count for key, n in after.requests().items()}
+    say(f"each {what}: " + ", ".join(f"{n:.1f} {key}" for key, n in sorted(shares.items(), key=lambda s: -s[1]) if n))
 
 
 async def reported(ground: Ground) -> list[dict[str, int]]:

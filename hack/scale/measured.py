@@ -26,6 +26,8 @@ class MeasuredOperator:
         environ = {
             "KUBECONFIG": str(ground.kubeconfig()),
             "KUBERNETES_SERVICE_HOST": "127.0.0.1",
+            # As in its image.
+            "MALLOC_ARENA_MAX": "2",
             "TOOLORCH_HTTP_PORT": str(self._port),
             "TOOLORCH_OUTPUT_URI": output,
         }

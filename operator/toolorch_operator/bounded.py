@@ -9,8 +9,11 @@ import httpx
 MOST_BYTES = 8 * 1024 * 1024
 """A page of metrics with thousands of series has one of them; all else that is asked for takes kilobytes."""
 PLAIN = "identity"
-LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=20)
-"""However many servers keep a question waiting, the others are asked: who asks counts how many it asks at once."""
+LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=2)
+"""However many servers keep a question waiting, the others are asked: who asks counts how many it asks at once.
+
+Each is asked once in a while, and every request looks at all connections that are kept.
+"""
 
 
 def open_client() -> httpx.AsyncClient:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import builtins
-import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -25,12 +24,12 @@ from toolorch_operator.errors import Conflict, NotFound, Unavailable
 from toolorch_operator.metrics import Metrics
 from toolorch_operator.plan import Ref
 from toolorch_operator.pod_logs import read_end
+from toolorch_operator.quick_json import loads
 from toolorch_operator.resources import BY_KIND, PODS, Objects, Resource
+from toolorch_operator.thrift import HEADERS, PAGE, spare
 
 REQUEST_TIMEOUT = 20.0
 """Seconds for one request; a healthy API server answers in milliseconds, a LIST of thousands in seconds."""
-PAGE = 500
-"""Objects per page of a LIST: kubectl's and client-go's own number."""
 T = TypeVar("T")
 View = Callable[[dict[str, Any]], T]
 JSON_TYPE, MERGE_TYPE, APPLY_TYPE = "application/json", "application/merge-patch+json", "application/apply-patch+yaml"
@@ -39,6 +38,7 @@ JSON_TYPE, MERGE_TYPE, APPLY_TYPE = "application/json", "application/merge-patch
 async def connect(kubeconfig: str, *, in_cluster: bool) -> Configuration:
     """Return the client configuration: an explicit kubeconfig wins over the service account, that over the home's."""
     configuration = Configuration()
+    spare(configuration, in_cluster=in_cluster)
     if kubeconfig or not in_cluster:
         await config.load_kube_config(config_file=kubeconfig or None, client_configuration=configuration)
     else:
@@ -166,7 +166,7 @@ class Cluster:
         code, headers, text = await self._send(verb, label, method, path, query=query, body=body, more=more)
         if code >= 300:
             raise parse_error(code, headers, text, f"{verb} {label}")
-        return json.loads(text)  # type: ignore[no-any-return]
+        return loads(text)  # type: ignore[no-any-return]
 
     async def _send(
         self,
@@ -185,7 +185,7 @@ class Cluster:
             method,
             path,
             query_params=list((query or {}).items()),
-            header_params={"Accept": JSON_TYPE, "Content-Type": JSON_TYPE, **(more or {})},
+            header_params={**HEADERS, **(more or {})},
             body=body,
             auth_settings=["BearerToken"],
         )

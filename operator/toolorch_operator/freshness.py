@@ -8,7 +8,6 @@ and around the pools and runs of a large cluster there are tens of thousands.
 
 from __future__ import annotations
 
-import json
 import time
 import zlib
 from collections.abc import Awaitable, Callable, Mapping
@@ -17,6 +16,7 @@ from typing import Any, Protocol, TypeVar
 
 from toolorch_operator.glances import view_of
 from toolorch_operator.owner import Key
+from toolorch_operator.quick_json import dumps, loads
 from toolorch_operator.resources import JOBS, PODS, Objects, Resource
 
 WORK_AGE = 60.0
@@ -96,7 +96,7 @@ class Surroundings:
     async def _read(self, part: Part, fetch: Callable[[], Awaitable[T]]) -> T:
         began, held = self.clock(), self._kept.get(part)
         if held is not None and began - held.began < (WORK_AGE if part[0] in (JOBS, PODS) else OTHER_AGE):
-            unpacked: T = json.loads(zlib.decompress(held.packed))
+            unpacked: T = loads(zlib.decompress(held.packed))
             return unpacked
         token = self._under_way[part] = object()
         value = await fetch()
@@ -111,8 +111,8 @@ class Surroundings:
         seen = ((raw, view_of(self.kind, resource.kind, raw)) for raw in objects)
         views = {raw["metadata"]["name"]: view for raw, view in seen if view is not None}
         slim = [_without_managers(raw) for raw in objects]
-        text = json.dumps(slim if isinstance(value, list) else slim[0], separators=(",", ":"))
-        return _Kept(began, zlib.compress(text.encode(), _FAST), views)
+        text = dumps(slim if isinstance(value, list) else slim[0])
+        return _Kept(began, zlib.compress(text, _FAST), views)
 
 
 def _without_managers(raw: Any) -> Any:

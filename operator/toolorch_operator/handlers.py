@@ -89,6 +89,8 @@ def build_settings() -> kopf.OperatorSettings:
     settings.watching.client_timeout = 300
     settings.watching.connect_timeout = 10
     settings.watching.chunk_size = PAGE
+    # Each object that an event was about has a task so long, which keeps the event's body.
+    settings.queueing.idle_timeout = 1.0
     for resource in CHILDREN:
         settings.watching.label_selectors[_selector(resource)] = MANAGED_SELECTOR
     settings.networking.request_timeout = 30

@@ -62,14 +62,14 @@ async def test_list_follows_pages(frame):
     )
     async with api(frame.metrics(), *pages) as (cluster, seen):
         assert await cluster.list(PODS, "", "k=v") == [{"a": 1}, {"a": 2}]
-    assert seen[0][1] == "/api/v1/pods?limit=500&labelSelector=k%3Dv"
+    assert seen[0][1] == "/api/v1/pods?limit=100&labelSelector=k%3Dv"
     assert seen[1][1].endswith("&continue=more")
 
 
 async def test_list_selects_by_fields_as_well(frame):
     async with api(frame.metrics(), (200, {"items": []})) as (cluster, seen):
         await cluster.list(PODS, fields="status.phase!=Failed")
-    assert unquote(seen[0][1]) == "/api/v1/pods?limit=500&fieldSelector=status.phase!=Failed"
+    assert unquote(seen[0][1]) == "/api/v1/pods?limit=100&fieldSelector=status.phase!=Failed"
 
 
 async def test_nodes_are_in_no_namespace():
