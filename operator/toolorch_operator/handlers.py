@@ -16,12 +16,11 @@ from kopf._core.reactor.inventory import ResourceMemories
 
 from toolorch_operator.credentials import Credentials
 from toolorch_operator.resources import CHILDREN, MANAGED_SELECTOR, OWNERS, Resource
+from toolorch_operator.thrift import PAGE
 from toolorch_operator.watch import Watch
 
 TOKEN_LIFETIME = timedelta(minutes=10)
 """After this kopf logs in afresh: projected tokens are replaced well before they expire, at 80 % of an hour."""
-PAGE = 500
-"""Objects per page of kopf's first listing: whole, that of a large cluster is hundreds of megabytes."""
 ERROR_BACKOFFS = (0.2, 0.5, 1, 2, 4, 8, 15, 30, 30, 30, 30, 30)
 """Seconds between tries while the API server is away: about three minutes, then the process ends and starts again."""
 
