@@ -24,7 +24,7 @@ sys.path[:0] = [str(ROOT / "hack" / "scale"), str(ROOT / "tests" / "faults" / "s
 from chart import draw
 from measured import Counters, MeasuredOperator
 from pretender import Pretender, serve_models
-from workload import JOBS, POOLS, REPLICAS, RUNS, Feeder, build_job, build_pool, build_run, has
+from workload import JOBS, POOLS, REPLICAS, RUNS, Feeder, build_job, build_pool, build_run, has, namespaces_of
 from world import Ground, raise_world
 
 ACTIVE = 200
@@ -76,16 +76,17 @@ def size_of(runs: int) -> tuple[int, int, int]:
 async def measure_floor(runs: int) -> float:
     """Return the seconds that as many bare Jobs take."""
     _, nodes, gpus = size_of(runs)
-    async with raise_world(nodes, gpus) as ground:
-        return await Feeder(ground, JOBS, ACTIVE, lambda job: has(job, "Complete")).feed(runs, build_job)
+    names = namespaces_of(runs)
+    async with raise_world(nodes, gpus, names) as ground:
+        return await Feeder(ground, JOBS, names, ACTIVE, lambda job: has(job, "Complete")).feed(runs, build_job)
 
 
 async def measure(runs: int, floor: float, folder: Path) -> Figures:
     """Measure the operator at one size."""
     pools, nodes, gpus = size_of(runs)
-    pretender = Pretender(folder)
+    pretender, names = Pretender(folder), namespaces_of(runs)
     async with contextlib.AsyncExitStack() as stack:
-        ground = await stack.enter_async_context(raise_world(nodes, gpus))
+        ground = await stack.enter_async_context(raise_world(nodes, gpus, names))
         models = await serve_models()
         stack.push_async_callback(models.cleanup)
         leaving = asyncio.create_task(pretender.follow(ground))
@@ -95,11 +96,15 @@ async def measure(runs: int, floor: float, folder: Path) -> Figures:
         stack.callback(keep_log, operator, runs)
         await operator.ready()
         begun = await operator.counters()
-        pools_seconds = await Feeder(ground, POOLS, pools, lambda pool: has(pool, "Ready")).feed(pools, build_pool)
+        pools_seconds = await Feeder(ground, POOLS, names, pools, lambda pool: has(pool, "Ready")).feed(
+            pools, build_pool
+        )
         peak_pools, cpu_pools, ready = operator.memory_mib(), operator.cpu_seconds(), await operator.counters()
         say(f"{pools} pools ready after {pools_seconds:.0f} s, {peak_pools:.0f} MiB, {cpu_pools:.1f} s of CPU")
-        feeder = Feeder(ground, RUNS, ACTIVE, lambda run: has(run, "Complete") or has(run, "Failed"))
-        runs_seconds = await feeder.feed(runs, lambda n: build_run(n, pools, pretender.output), pretender.take)
+        feeder = Feeder(ground, RUNS, names, ACTIVE, lambda run: has(run, "Complete") or has(run, "Failed"))
+        runs_seconds = await feeder.feed(
+            runs, lambda n: build_run(n, pools, len(names), pretender.output), pretender.take
+        )
         cpu_runs = operator.cpu_seconds() - cpu_pools
         say(f"{runs} runs over after {runs_seconds:.0f} s, {operator.memory_mib():.0f} MiB, {cpu_runs:.1f} s of CPU")
         statuses = await reported(ground)

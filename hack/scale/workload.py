@@ -6,27 +6,39 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import aiohttp
 from ground import Ground
-from world import NAMESPACE
 
 from toolorch_api.meta import API_VERSION
 
 SHARDS = 10
 REPLICAS = 8
 SERVED = "bench"
-JOBS = f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs"
-PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
-RUNS = f"/apis/{API_VERSION}/namespaces/{NAMESPACE}/evalruns"
-POOLS = f"/apis/{API_VERSION}/namespaces/{NAMESPACE}/modelpools"
+RUNS_PER_NAMESPACE = 50
+"""With half as many pools: a list by labels costs the API server what is in a namespace, and teams have their own."""
+JOBS = "/apis/batch/v1/jobs"
+PODS = "/api/v1/pods"
+RUNS = f"/apis/{API_VERSION}/evalruns"
+POOLS = f"/apis/{API_VERSION}/modelpools"
 LINE_BYTES = 2**21
 """More than any object: a watch has one on each line."""
 CREATES_AT_ONCE = 20
 
 Manifest = dict[str, Any]
+
+
+def namespaces_of(runs: int) -> list[str]:
+    """Return the namespaces in which so many runs, or bare Jobs, and their pools live."""
+    return [f"team-{number}" for number in range(-(-runs // RUNS_PER_NAMESPACE))]
+
+
+def within(path: str, namespace: str) -> str:
+    """Return the path of a namespace's part of all objects at a path."""
+    parent, _, plural = path.rpartition("/")
+    return f"{parent}/namespaces/{namespace}/{plural}"
 
 
 def build_job(number: int) -> Manifest:
@@ -64,13 +76,14 @@ def build_pool(number: int) -> Manifest:
     return {"apiVersion": API_VERSION, "kind": "ModelPool", "metadata": {"name": f"pool-{number}"}, "spec": spec}
 
 
-def build_run(number: int, pools: int, output: str) -> Manifest:
-    """Return a run that uses two of the pools, other runs other ones."""
+def build_run(number: int, pools: int, namespaces: int, output: str) -> Manifest:
+    """Return a run that uses two of its namespace's pools, other runs other ones."""
+    half = pools // namespaces // 2 * namespaces
     spec = {
         "benchmark": {"name": "tau2", "domains": ["retail"], "numTasks": 2 * SHARDS},
         "roles": {
             "agent": {"pool": f"pool-{number % pools}"},
-            "user": {"pool": f"pool-{(number + pools // 2) % pools}"},
+            "user": {"pool": f"pool-{(number + half) % pools}"},
         },
         "shards": SHARDS,
         "output": {"uri": output},
@@ -105,8 +118,10 @@ async def watch(ground: Ground, path: str, **query: str) -> AsyncIterator[tuple[
 class Feeder:
     """Makes objects one after another, at most `most` of them unfinished at a time, and says when all are finished."""
 
-    def __init__(self, ground: Ground, path: str, most: int, is_over: Callable[[Manifest], bool]) -> None:
-        self._ground, self._path, self._is_over = ground, path, is_over
+    def __init__(
+        self, ground: Ground, path: str, namespaces: Sequence[str], most: int, is_over: Callable[[Manifest], bool]
+    ) -> None:
+        self._ground, self._path, self._namespaces, self._is_over = ground, path, namespaces, is_over
         self._room = asyncio.Semaphore(most)
         self._creating = asyncio.Semaphore(CREATES_AT_ONCE)
         self._open: set[str] = set()
@@ -125,7 +140,8 @@ class Feeder:
                 await self._room.acquire()
                 if follower.done():
                     follower.result()
-                group.create_task(self._make(build(number), on_made))
+                place = within(self._path, self._namespaces[number % len(self._namespaces)])
+                group.create_task(self._make(place, build(number), on_made))
         while len(self._over) < count:
             if follower.done():
                 follower.result()
@@ -137,9 +153,9 @@ class Feeder:
         await asyncio.gather(follower, return_exceptions=True)
         return seconds
 
-    async def _make(self, manifest: Manifest, on_made: Callable[[Manifest], None]) -> None:
+    async def _make(self, path: str, manifest: Manifest, on_made: Callable[[Manifest], None]) -> None:
         async with self._creating:
-            on_made(await self._ground.create(self._path, manifest))
+            on_made(await self._ground.create(path, manifest))
 
     async def _follow(self) -> None:
         async for _, found in watch(self._ground, self._path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -13,14 +13,13 @@ from programs import Program
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-NAMESPACE = "scale"
 RATE = ("--kube-api-qps=1000", "--kube-api-burst=2000")
 """The controllers' own limits are 20 requests a second: they would be all that is measured."""
 
 
 @asynccontextmanager
-async def raise_world(nodes: int, gpus: int) -> AsyncIterator[Ground]:
-    """Run a control plane with so many pretended nodes for as long as the block runs."""
+async def raise_world(nodes: int, gpus: int, namespaces: Sequence[str]) -> AsyncIterator[Ground]:
+    """Run a control plane with namespaces and so many pretended nodes for as long as the block runs."""
     kwok = await asyncio.to_thread(_find_kwok)
     flags = {"kube-controller-manager": (*RATE, "--concurrent-job-syncs=50")}
     scheduler = ("kube-scheduler", "--leader-elect=false", "--secure-port=0", *RATE)
@@ -39,7 +38,8 @@ async def raise_world(nodes: int, gpus: int) -> AsyncIterator[Ground]:
         )
         ground.programs["kwok"] = player
         try:
-            await ground.make_namespace(NAMESPACE)
+            for name in namespaces:
+                await ground.make_namespace(name)
             for number in range(nodes):
                 await ground.make_node(f"node-{number}", gpus, {"scale": "node"})
             yield ground
