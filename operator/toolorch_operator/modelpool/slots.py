@@ -16,6 +16,8 @@ from toolorch_operator.modelpool.observed import StartView
 
 # A sentence in a column: who comes first is told, the rest is counted.
 _NAMED_HOLDERS = 3
+# With as many before it a replica waits for minutes, and is told of every one of these numbers alone.
+_MANY = (3, 10, 30, 100, 300, 1000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,10 @@ def next_grant(starts: Sequence[StartView], now: datetime) -> timedelta | None:
 
 
 def describe_wait(instance: str, starts: Sequence[StartView], now: datetime) -> str:
-    """Return what one of the instances waits for; the sentence changes with the world only, not with the clock."""
+    """Return what one of the instances waits for; the sentence changes with the world only, not with the clock.
+
+    Who has long to wait is told of few of the starts before it: each sentence is a write.
+    """
     own = next(s for s in starts if s.instance == instance)
     here = _by_node(starts).get(own.node)
     if here is None:
@@ -53,8 +58,10 @@ def describe_wait(instance: str, starts: Sequence[StartView], now: datetime) -> 
     turns, where = _take_turns(here, now), f" on {own.node}" if own.node else ""
     if own in turns.holders:
         return f"has a start slot{where}"
-    limit = min(s.limit for s in (own, *turns.holders))
     ahead = sum(_came(s, now) < _came(own, now) for s in turns.waiting)
+    if ahead >= _MANY[0]:
+        return f"waits for a start slot{where}: {max(n for n in _MANY if n <= ahead)} or more before it"
+    limit = min(s.limit for s in (own, *turns.holders))
     before = f"; {ahead} before it" if ahead else ""
     taken = f"{_name_holders(turns.holders, now)}, {len(turns.holders)} of {limit} slots"
     return f"waits for a start slot{where}: {taken}{before}"

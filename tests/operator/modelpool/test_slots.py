@@ -104,6 +104,21 @@ def test_when_time_frees_a_slot(views, seconds):
             id="behind one that starts and two that wait",
         ),
         pytest.param(
+            [starts("qwen-0", 40), *(waits(f"w{n}", 1) for n in range(3)), waits("me")],
+            "waits for a start slot on node-a: 3 or more before it",
+            id="behind so many that it need not know who is first",
+        ),
+        pytest.param(
+            [starts("qwen-0", 40), *(waits(f"w{n}", 1) for n in range(9)), waits("me")],
+            "waits for a start slot on node-a: 3 or more before it",
+            id="behind nine, which is told like three",
+        ),
+        pytest.param(
+            [starts("qwen-0", 40), *(waits(f"w{n}", 1) for n in range(10)), waits("me")],
+            "waits for a start slot on node-a: 10 or more before it",
+            id="behind ten",
+        ),
+        pytest.param(
             [crashed("a", 2), waits("me")],
             "waits for a start slot on node-a: evals/a crashed and settles until 12:00:03Z, 1 of 1 slots",
             id="behind one that settles",
