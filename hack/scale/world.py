@@ -17,13 +17,17 @@ RATE = ("--kube-api-qps=1000", "--kube-api-burst=2000")
 """The controllers' own limits are 20 requests a second: they would be all that is measured."""
 
 
+MEMORY = "8GiB"
+"""With less, an API server of many objects looks through its heap half of the time, and is all that is measured."""
+
+
 @asynccontextmanager
 async def raise_world(nodes: int, gpus: int, namespaces: Sequence[str]) -> AsyncIterator[Ground]:
     """Run a control plane with namespaces and so many pretended nodes for as long as the block runs."""
     kwok = await asyncio.to_thread(_find_kwok)
     flags = {"kube-controller-manager": (*RATE, "--concurrent-job-syncs=50")}
     scheduler = ("kube-scheduler", "--leader-elect=false", "--secure-port=0", *RATE)
-    async with Ground(flags=flags, extra=(scheduler,)) as ground:
+    async with Ground(flags=flags, extra=(scheduler,), memory=MEMORY) as ground:
         player = Program(
             [
                 kwok,

@@ -23,8 +23,10 @@ CRDS = tuple(ROOT / "crds" / f"toolorch.dev_{plural}.yaml" for plural in ("model
 TOKEN = "admin"
 CONTROLLERS = ("deployment", "garbage-collector", "job", "namespace", "replicaset", "ttl-after-finished")
 """What acts on a pool's and a run's objects. Nothing looks after nodes: they are ready for ever, unless a test says."""
-CALM = {"GOGC": "400", "GOMEMLIMIT": "1GiB"}
+GOGC = "400"
 """Go's garbage collector looks through a small heap again and again; this spares a fifth of the API server's time."""
+MEMORY = "1GiB"
+"""So much, and the collector works as often as it must: far more than a plan of faults needs."""
 START_SECONDS = 60
 """Seconds for any one program to answer: each takes two on two idle cores."""
 
@@ -40,11 +42,12 @@ class Ground(Admin):
     """One bare Kubernetes, for as long as its `async with` block runs.
 
     `flags` are more command line words by the name of their program; `extra` starts more programs of that folder, each
-    with a kubeconfig: ("kube-scheduler", "--leader-elect=false").
+    with a kubeconfig: ("kube-scheduler", "--leader-elect=false"). `memory` is where each one's collector begins to save.
     """
 
-    def __init__(self, controllers=CONTROLLERS, flags=None, extra=()):
+    def __init__(self, controllers=CONTROLLERS, flags=None, extra=(), memory=MEMORY):
         self._controllers, self._flags, self._extra = controllers, flags or {}, extra
+        self._environment = {"GOGC": GOGC, "GOMEMLIMIT": memory}
         self._stack = contextlib.AsyncExitStack()
         self.token = TOKEN
         self.programs = {}
@@ -135,7 +138,9 @@ class Ground(Admin):
 
     def _run(self, stack, name, *words):
         log = self.folder / f"{name}.log"
-        self.programs[name] = Program([self._binaries / name, *words, *self._flags.get(name, ())], log, CALM)
+        self.programs[name] = Program(
+            [self._binaries / name, *words, *self._flags.get(name, ())], log, self._environment
+        )
         stack.callback(self.programs[name].kill)
 
     async def _is_ready(self):
