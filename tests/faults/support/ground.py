@@ -42,12 +42,12 @@ class Ground(Admin):
     """One bare Kubernetes, for as long as its `async with` block runs.
 
     `flags` are more command line words by the name of their program; `extra` starts more programs of that folder, each
-    with a kubeconfig: ("kube-scheduler", "--leader-elect=false"). `memory` is where each one's collector begins to save.
+    with a kubeconfig: ("kube-scheduler", "--leader-elect=false"). From `memory` on each one's garbage collector saves.
     """
 
     def __init__(self, controllers=CONTROLLERS, flags=None, extra=(), memory=MEMORY):
         self._controllers, self._flags, self._extra = controllers, flags or {}, extra
-        self._environment = {"GOGC": GOGC, "GOMEMLIMIT": memory}
+        self._calm = {"GOGC": GOGC, "GOMEMLIMIT": memory}
         self._stack = contextlib.AsyncExitStack()
         self.token = TOKEN
         self.programs = {}
@@ -138,9 +138,7 @@ class Ground(Admin):
 
     def _run(self, stack, name, *words):
         log = self.folder / f"{name}.log"
-        self.programs[name] = Program(
-            [self._binaries / name, *words, *self._flags.get(name, ())], log, self._environment
-        )
+        self.programs[name] = Program([self._binaries / name, *words, *self._flags.get(name, ())], log, self._calm)
         stack.callback(self.programs[name].kill)
 
     async def _is_ready(self):
