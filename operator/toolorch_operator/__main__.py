@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import socket
@@ -12,7 +13,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 import httpx
-import uvloop
 
 from toolorch_operator import programs
 from toolorch_operator.bounded import open_client
@@ -44,7 +44,7 @@ def main(tune: Callable[[Settings], Settings] = lambda settings: settings) -> No
         sys.exit(2)
     configure_logs(settings.log_level)
     sys.setrecursionlimit(DEEPEST_CALLS)
-    sys.exit(uvloop.run(_run(settings)))
+    sys.exit(asyncio.run(_run(settings)))
 
 
 async def _run(settings: Settings) -> int:
