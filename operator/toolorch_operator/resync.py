@@ -10,26 +10,18 @@ import random
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-from toolorch_api import modelpool
-from toolorch_operator.modelpool.claims.snapshot import used_pools
 from toolorch_operator.owner import Key, parse_key, parse_owner
 from toolorch_operator.reconcile import World
 from toolorch_operator.resources import CHILDREN, MANAGED_SELECTOR, OWNERS, Resource
 from toolorch_operator.rest import is_at_rest
+from toolorch_operator.workqueue import WorkQueue
 
 SPREAD_SECONDS = 120.0
 """Seconds over which a resync spreads its keys at most: it comes every 300, and its looks read everything."""
 KEYS_PER_SECOND = 20
 """So many keys are no load; few pools that are looked at together share one listing of the cluster."""
-
-
-class Queue(Protocol):
-    """Where keys wait for their look."""
-
-    def add(self, key: Key, after: float = 0.0) -> None:
-        """Have a key reconciled in `after` seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,19 +30,16 @@ class _Listed:
 
     key: Key
     version: str
-    pools: tuple[Key, ...]
-    """Pools that a run holds."""
     is_at_rest: bool
 
 
 class Resync:
     """Looks for what to look at; `namespace` is the only one whose objects are watched, empty: all are.
 
-    What is at rest hangs on itself, its children and the runs that use it. A change of anything else wakes nobody, but
-    decides nothing either before one of these has changed.
+    What is at rest hangs on itself and its children: nothing else decides anything before one of these has changed.
     """
 
-    def __init__(self, world: World, queue: Queue, namespace: str = "") -> None:
+    def __init__(self, world: World, queue: WorkQueue, namespace: str = "") -> None:
         self._world = world
         self._queue = queue
         self._namespace = namespace
@@ -68,9 +57,6 @@ class Resync:
                 resource, _child, self._namespace, labelSelector=MANAGED_SELECTOR
             ):
                 parts[owner].append(version)
-        for item in listed:
-            for pool in item.pools:
-                parts[pool].append(str(item.key))
         before, refused = self._seen, set(self._world.refused)
         self._seen = {item.key: hash((item.version, *sorted(parts[item.key]))) for item in listed}
         self._world.refused.clear()
@@ -96,10 +82,7 @@ class Resync:
 
 
 def _listed(item: Mapping[str, Any]) -> _Listed:
-    key = parse_key(item)
-    names = used_pools(item) if key.kind != modelpool.KIND else ()
-    pools = tuple(Key(modelpool.KIND, key.namespace, name) for name in names)
-    return _Listed(key, item["metadata"].get("resourceVersion", ""), pools, is_at_rest(item))
+    return _Listed(parse_key(item), item["metadata"].get("resourceVersion", ""), is_at_rest(item))
 
 
 def _child(item: Mapping[str, Any]) -> tuple[Key | None, str]:
