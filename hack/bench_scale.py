@@ -110,10 +110,10 @@ async def measure(runs: int, floor: float, folder: Path) -> Figures:
         statuses = await reported(ground)
         await asyncio.sleep(SETTLE_SECONDS)
         tell_shares("pool", pools, begun, ready)
-        tell_shares("run", runs, ready, await operator.counters())
+        before, cpu = await operator.counters(), operator.cpu_seconds()
+        tell_shares("run", runs, ready, before)
         if leaving.done():
             leaving.result()
-        before, cpu = await operator.counters(), operator.cpu_seconds()
         await asyncio.sleep(QUIET_SECONDS)
         after = await operator.counters()
         operator.check()

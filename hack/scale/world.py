@@ -15,8 +15,6 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 RATE = ("--kube-api-qps=1000", "--kube-api-burst=2000")
 """The controllers' own limits are 20 requests a second: they would be all that is measured."""
-
-
 MEMORY = "8GiB"
 """With less, an API server of many objects looks through its heap half of the time, and is all that is measured."""
 
